@@ -1,0 +1,7 @@
+/** The kernel's door: data structures, clocks and randomness that know nothing of messaging. */
+
+export { type Clock, SystemClock, VirtualClock } from "./clock.ts";
+export { FloatRing } from "./float-ring.ts";
+export { MinHeap } from "./min-heap.ts";
+export { type Random, SeededRandom, SystemRandom } from "./random.ts";
+export { type Timer, TimingWheel } from "./timing-wheel.ts";

@@ -1,0 +1,91 @@
+// Text on the wire: UTF-8, with a lossless escape for what is not UTF-8. Called by the reader and the
+// writer for every name, key and tag.
+//
+// RabbitMQ treats names as plain bytes. A JavaScript string cannot hold arbitrary bytes as UTF-8, so an
+// octet that is not part of a valid UTF-8 sequence is decoded as the lone surrogate U+DC80..U+DCFF
+// (U+DC00 + octet; Python calls this "surrogateescape") and encoded back to that octet.
+// Invariant: encodeText(decodeText(octets)) equals octets, for all octets. Two different byte strings
+// therefore never become the same name.
+//
+// Hot file: names are nearly always short and ASCII, which takes a loop without a native call.
+
+import { isUtf8 } from "node:buffer";
+
+const nativeCallPaysOffLength = 24;
+const escapeBase = 0xdc00;
+const highSurrogate = /[\ud800-\udfff]/;
+
+/** The number of octets encodeText will write for this string. */
+export function textByteLength(text: string): number {
+  const length = text.length;
+  for (let i = 0; i < length; i++) {
+    if (text.charCodeAt(i) >= 0x80) return unicodeByteLength(text);
+  }
+  return length;
+}
+
+/** Writes the text's octets at `offset`, where `byteLength` (from textByteLength) octets are free. */
+export function encodeText(text: string, byteLength: number, into: Buffer, offset: number): void {
+  if (byteLength !== text.length) {
+    encodeUnicode(text, byteLength, into, offset);
+  } else if (byteLength > nativeCallPaysOffLength) {
+    // An escaped octet is one character and one octet too, and latin1 keeps the low octet of U+DCxx.
+    into.latin1Write(text, offset, byteLength);
+  } else {
+    for (let i = 0; i < byteLength; i++) into[offset + i] = text.charCodeAt(i);
+  }
+}
+
+/** Decodes the octets from `start` up to `end`, which must lie inside the buffer. */
+export function decodeText(buffer: Buffer, start: number, end: number): string {
+  for (let i = start; i < end; i++) {
+    if ((buffer[i] as number) >= 0x80) return decodeUnicode(buffer.subarray(start, end));
+  }
+  return buffer.latin1Slice(start, end);
+}
+
+function unicodeByteLength(text: string): number {
+  if (!highSurrogate.test(text)) return Buffer.byteLength(text, "utf8");
+  let bytes = 0;
+  for (const character of text) bytes += isEscapedOctet(character) ? 1 : Buffer.byteLength(character);
+  return bytes;
+}
+
+function encodeUnicode(text: string, byteLength: number, into: Buffer, offset: number): void {
+  if (!highSurrogate.test(text)) {
+    into.utf8Write(text, offset, byteLength);
+    return;
+  }
+  let at = offset;
+  for (const character of text) {
+    if (isEscapedOctet(character)) into[at++] = character.charCodeAt(0) - escapeBase;
+    else at += into.write(character, at, "utf8");
+  }
+}
+
+function isEscapedOctet(character: string): boolean {
+  const code = character.charCodeAt(0);
+  return character.length === 1 && code >= 0xdc80 && code <= 0xdcff;
+}
+
+function decodeUnicode(octets: Buffer): string {
+  if (isUtf8(octets)) return octets.utf8Slice(0, octets.length);
+  let text = "";
+  let at = 0;
+  while (at < octets.length) {
+    const length = sequenceLength(octets, at);
+    if (length === 0) text += String.fromCharCode(escapeBase + (octets[at] as number));
+    else text += octets.utf8Slice(at, at + length);
+    at += Math.max(length, 1);
+  }
+  return text;
+}
+
+/** The length of the valid UTF-8 sequence that starts at `at`, or 0 if none does. */
+function sequenceLength(octets: Buffer, at: number): number {
+  const lead = octets[at] as number;
+  if (lead < 0x80) return 1;
+  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (at + length > octets.length) return 0;
+  return isUtf8(octets.subarray(at, at + length)) ? length : 0;
+}

@@ -1,0 +1,127 @@
+// Turns what a test process did into numbers and text. Called by tools/test.mjs; pure, so that
+// test/test-runner.test.ts can prove that a failure cannot pass for a success.
+
+import { relative } from "node:path";
+import { fileURLToPath } from "node:url";
+import { root } from "./install.mjs";
+import { runningTests } from "./test-process.mjs";
+
+/**
+ * Counts one process: { files, durationMs, output, passed, failures, skips }. A failure is
+ * { name, place, text }, a skip { name, reason }. Everything that is wrong is a failure, counted once.
+ */
+export function judge(run, { forbidSkips }) {
+  const verdict = { ...run, passed: 0, failures: [], skips: [] };
+  const filesWithTests = new Set();
+  for (const { test, path } of withPaths(run.events)) {
+    filesWithTests.add(toPath(test.file));
+    judgeTest(test, path.join(" > "), verdict, forbidSkips);
+  }
+  judgeProcess(run, verdict, filesWithTests);
+  return verdict;
+}
+
+function judgeTest(test, name, verdict, forbidSkips) {
+  const reason = skipReason(test);
+  if (reason !== undefined) {
+    verdict.skips.push({ name, reason });
+    if (forbidSkips) verdict.failures.push({ name, place: placeOf(test), text: `skipped: ${reason}` });
+  } else if (!test.passed) {
+    // A test that failed only because a test inside it did adds nothing to know.
+    if (test.failureType === "subtestsFailed") return;
+    verdict.failures.push({ name, place: placeOf(test), text: test.error ?? "failed" });
+  } else if (!test.suite) {
+    verdict.passed++;
+  }
+}
+
+function judgeProcess(run, verdict, filesWithTests) {
+  const fail = (text) => verdict.failures.push({ name: title(run.files), place: "", text });
+  const seconds = Math.round(run.durationMs / 1000);
+  const running = runningTests(run.events).map((test) => test.name);
+  if (run.hung === "time") {
+    fail(`hung: killed after ${seconds} s, still running: ${running.join(" > ") || "no test"}`);
+  } else if (run.hung === "exit") {
+    fail("hung: all tests had ended, but a timer, socket or child process kept the process alive");
+  } else if (run.signal !== null) {
+    fail(`the process was ended by ${run.signal} during: ${running.join(" > ") || "no test"}`);
+  } else if (run.code !== 0 && verdict.failures.length === 0) {
+    fail(`the process ended with exit code ${run.code} although no test failed`);
+  } else {
+    const silent = run.files.filter((file) => !filesWithTests.has(file));
+    if (verdict.failures.length === 0 && silent.length > 0) fail(`no test in: ${silent.join(", ")}`);
+  }
+}
+
+/** The ended tests, each with the names of the suites around it. Events of a suite come after those inside it. */
+function withPaths(events) {
+  const waiting = []; // results whose surrounding suites have not ended yet, innermost information first
+  const done = [];
+  for (const test of events.filter((event) => event.event === "end")) {
+    for (const inner of waiting) {
+      if (inner.depth > test.nesting) {
+        inner.path.unshift(test.name);
+        inner.depth = test.nesting;
+      }
+    }
+    const entry = { test, path: [test.name], depth: test.nesting };
+    waiting.push(entry);
+    done.push(entry);
+    if (test.nesting === 0) waiting.length = 0;
+  }
+  return done;
+}
+
+function skipReason(test) {
+  if (test.skip !== undefined && test.skip !== false) {
+    return test.skip === true || test.skip === "" ? "no reason given" : test.skip;
+  }
+  if (test.todo !== undefined && test.todo !== false) return `not written yet (${test.todo})`;
+  return undefined;
+}
+
+function toPath(file) {
+  if (file === undefined) return undefined;
+  const path = file.startsWith("file:") ? fileURLToPath(file) : file;
+  return relative(root, path).replaceAll("\\", "/");
+}
+
+function placeOf(test) {
+  return test.file === undefined ? "" : `${toPath(test.file)}:${test.line}`;
+}
+
+function title(files) {
+  return files.length === 1 ? files[0] : `unit tests (${files.length} files)`;
+}
+
+/** One line for a process, and one for every skipped test, with its reason. */
+export function formatRun(verdict) {
+  const mark = verdict.failures.length > 0 ? "FAILED" : "ok    ";
+  const parts = [`${verdict.passed} passed`];
+  if (verdict.failures.length > 0) parts.push(`${verdict.failures.length} failed`);
+  if (verdict.skips.length > 0) parts.push(`${verdict.skips.length} skipped`);
+  const seconds = (verdict.durationMs / 1000).toFixed(1);
+  const lines = [`${mark} ${title(verdict.files)}: ${parts.join(", ")} (${seconds} s)`];
+  for (const skip of verdict.skips) lines.push(`       skipped: ${skip.name}: ${skip.reason}`);
+  return lines.join("\n");
+}
+
+/** A failure in full. The output of the process follows its last failure, where it is not repeated for each. */
+export function formatFailure(verdict, failure) {
+  const lines = ["", `FAILED ${failure.name}`];
+  if (failure.place !== "") lines.push(`  at ${failure.place}`);
+  lines.push(indent(failure.text));
+  const isLast = verdict.failures.at(-1) === failure;
+  if (isLast && verdict.output.trim() !== "") {
+    lines.push(`  output of ${title(verdict.files)}:`, indent(verdict.output.trimEnd()));
+  }
+  return lines.join("\n");
+}
+
+export function formatTotals(passed, failed, skipped) {
+  return `${passed} passed, ${failed} failed${skipped > 0 ? `, ${skipped} skipped` : ""}`;
+}
+
+function indent(text) {
+  return text.replaceAll(/^/gm, "    ");
+}

@@ -1,0 +1,50 @@
+// The node:test reporter that tools/test.mjs gives to every test process: one JSON object a line, with only what
+// the runner needs. The runner reads the file back after the process has ended, or after it had to be killed,
+// which is why every event is a line of its own that stands without those after it.
+
+import { inspect } from "node:util";
+
+export default async function* report(source) {
+  for await (const event of source) {
+    const line = describe(event);
+    if (line !== undefined) yield `${JSON.stringify(line)}\n`;
+  }
+}
+
+function describe({ type, data }) {
+  switch (type) {
+    case "test:dequeue": // a test really starts (test:start comes when it is reported)
+      return { event: "start", name: data.name, nesting: data.nesting, file: data.file };
+    case "test:pass":
+    case "test:fail":
+      return result(type === "test:pass", data);
+    case "test:diagnostic":
+      return { event: "note", message: data.message };
+    default:
+      return undefined;
+  }
+}
+
+function result(passed, data) {
+  const failure = data.details?.error;
+  return {
+    event: "end",
+    passed,
+    name: data.name,
+    nesting: data.nesting,
+    file: data.file,
+    line: data.line,
+    suite: data.details?.type === "suite",
+    skip: data.skip, // true, or the reason
+    todo: data.todo,
+    durationMs: data.details?.duration_ms ?? 0,
+    failureType: failure?.failureType,
+    error: failure === undefined ? undefined : describeError(failure),
+  };
+}
+
+/** node:test wraps what the test threw; only the thrown thing interests the reader. */
+function describeError(failure) {
+  const thrown = failure.cause ?? failure;
+  return typeof thrown === "string" ? thrown : inspect(thrown, { depth: 6 });
+}
