@@ -4,19 +4,20 @@
  * sent before now been dealt with".
  */
 import assert from "node:assert/strict";
-import {
-  type Channel,
-  type ChannelModel,
-  type ConfirmChannel,
-  type ConsumeMessage,
-  connect,
-  type GetMessage,
-  type Options,
-  type SocketOptions,
+import type {
+  Channel,
+  ChannelModel,
+  ConfirmChannel,
+  ConsumeMessage,
+  GetMessage,
+  Options,
+  SocketOptions,
 } from "amqplib";
+import { connect } from "amqplib";
 import { eventDeadlineMs, nextEvent, within } from "./deadline.ts";
 import { Mailbox } from "./mailbox.ts";
-import { closeQuietly, type TestBed } from "./test-bed.ts";
+import type { TestBed } from "./test-bed.ts";
+import { closeQuietly } from "./test-bed.ts";
 
 /** The error amqplib makes of a channel.close or connection.close. */
 export interface CloseError extends Error {
@@ -33,12 +34,16 @@ export interface ExpectedClose {
   blames?: readonly [classId: number, methodId: number];
 }
 
+/** With noDelay, since a test that waits for Nagle's algorithm forty times is a slow test. */
 export async function openConnection(
   bed: TestBed,
   url: string | Options.Connect = bed.url,
   options: SocketOptions = {},
 ): Promise<ChannelModel> {
-  const connection = await within(connect(url, options), "amqplib to connect");
+  const connection = await within(
+    connect(url, { noDelay: true, ...options }),
+    "amqplib to connect",
+  );
   bed.defer(() => closeQuietly(connection));
   return connection;
 }
@@ -76,9 +81,19 @@ export async function consume(
   return { tag: consumerTag, mailbox, cancelled };
 }
 
-export function text(message: { content: Buffer } | false): string {
-  assert.notEqual(message, false, "expected a message, the queue was empty");
-  return (message as GetMessage).content.toString();
+/** basic.get where the test knows that there is a message to get. */
+export async function getMessage(
+  channel: Channel,
+  queue: string,
+  options: Options.Get = { noAck: true },
+): Promise<GetMessage> {
+  const message = await channel.get(queue, options);
+  assert.ok(message, `expected a message in ${queue}, which is empty`);
+  return message;
+}
+
+export function text(message: { content: Buffer }): string {
+  return message.content.toString();
 }
 
 /**

@@ -10,9 +10,12 @@
  * promises never settle when a reply is missing.
  */
 import { randomUUID } from "node:crypto";
-import { after, type TestContext } from "node:test";
-import { type Channel, type ChannelModel, connect } from "amqplib";
-import { type BrokerUnderTest, brokerUnderTest } from "./broker-under-test.ts";
+import type { TestContext } from "node:test";
+import { after } from "node:test";
+import type { Channel, ChannelModel } from "amqplib";
+import { connect } from "amqplib";
+import type { BrokerUnderTest } from "./broker-under-test.ts";
+import { brokerUnderTest } from "./broker-under-test.ts";
 import { within } from "./deadline.ts";
 
 const scenarioDeadlineMs = 15_000;
@@ -78,7 +81,7 @@ export class TestBed {
   }
 
   async #deleteNames(): Promise<void> {
-    const connection = await connect(this.broker.url);
+    const connection = await connect(this.broker.url, { noDelay: true });
     try {
       const channel = await connection.createChannel();
       for (const name of this.#names) await deleteEverythingNamed(channel, name);
