@@ -14,7 +14,8 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
 /** Installs when needed. Ends the process with npm's exit code when npm fails: nothing can go on without. */
 export function ensureInstalled() {
-  if (isInstalled(join(root, "package-lock.json"), join(root, "node_modules/.package-lock.json"))) return;
+  if (isInstalled(join(root, "package-lock.json"), join(root, "node_modules/.package-lock.json")))
+    return;
   process.stderr.write("Installing dependencies (npm ci) ...\n");
   const code = runNpm(["ci", "--include=dev", "--no-audit", "--no-fund", "--loglevel=error"]);
   if (code !== 0) process.exit(code);

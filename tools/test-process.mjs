@@ -5,12 +5,21 @@
 // whatever it has started.
 
 import { spawn } from "node:child_process";
-import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync, rmSync, statSync } from "node:fs";
+import { join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
 import { root } from "./install.mjs";
 
 const outputLimitBytes = 1024 * 1024;
+const living = new Set();
+
+// The children lead their own process groups, so a Ctrl-C in the terminal does not reach them by itself.
+for (const signal of ["SIGINT", "SIGTERM"]) {
+  process.on(signal, () => {
+    for (const child of living) killGroup(child);
+    process.exit(1);
+  });
+}
 
 /**
  * Resolves, never rejects, to
@@ -19,18 +28,21 @@ const outputLimitBytes = 1024 * 1024;
  */
 export async function runTestProcess(files, eventsPath, limits) {
   const startedAt = performance.now();
+  rmSync(eventsPath, { force: true });
   const child = spawn(process.execPath, [...nodeOptions(eventsPath), ...entry(files)], {
     cwd: root,
     detached: true,
     stdio: ["ignore", "pipe", "pipe"],
     env: childEnvironment(),
   });
+  living.add(child);
   const output = keepOutput(child);
   const watch = watchForHang(child, eventsPath, limits);
   const ended = await new Promise((resolve) => {
     child.once("error", (error) => resolve({ code: null, signal: null, spawnError: error }));
     child.once("close", (code, signal) => resolve({ code, signal }));
   });
+  living.delete(child);
   watch.stop();
   if (ended.spawnError) output.push(Buffer.from(`cannot start: ${ended.spawnError.message}\n`));
   return {
@@ -55,7 +67,7 @@ function nodeOptions(eventsPath) {
 }
 
 function entry(files) {
-  const paths = files.map((file) => join(root, file));
+  const paths = files.map((file) => resolve(root, file));
   return paths.length === 1 ? paths : [join(root, "tools/unit-tests.mjs"), ...paths];
 }
 

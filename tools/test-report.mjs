@@ -25,7 +25,8 @@ function judgeTest(test, name, verdict, forbidSkips) {
   const reason = skipReason(test);
   if (reason !== undefined) {
     verdict.skips.push({ name, reason });
-    if (forbidSkips) verdict.failures.push({ name, place: placeOf(test), text: `skipped: ${reason}` });
+    if (forbidSkips)
+      verdict.failures.push({ name, place: placeOf(test), text: `skipped: ${reason}` });
   } else if (!test.passed) {
     // A test that failed only because a test inside it did adds nothing to know.
     if (test.failureType === "subtestsFailed") return;
@@ -46,11 +47,21 @@ function judgeProcess(run, verdict, filesWithTests) {
   } else if (run.signal !== null) {
     fail(`the process was ended by ${run.signal} during: ${running.join(" > ") || "no test"}`);
   } else if (run.code !== 0 && verdict.failures.length === 0) {
-    fail(`the process ended with exit code ${run.code} although no test failed`);
+    const notes = run.events.filter((event) => event.event === "note" && !isCount(event.message));
+    const text = [`the process ended with exit code ${run.code} although no test failed`];
+    fail([...text, ...notes.map((note) => note.message)].join("\n"));
+  } else if (run.code === 0 && !run.events.some((event) => isCount(event.message))) {
+    fail("the process ended before node:test had finished: something called process.exit()");
   } else {
     const silent = run.files.filter((file) => !filesWithTests.has(file));
-    if (verdict.failures.length === 0 && silent.length > 0) fail(`no test in: ${silent.join(", ")}`);
+    if (verdict.failures.length === 0 && silent.length > 0)
+      fail(`no test in: ${silent.join(", ")}`);
   }
+}
+
+/** node:test ends every complete run with notes such as "tests 12" and "duration_ms 34.5". */
+function isCount(message) {
+  return /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(message ?? "");
 }
 
 /** The ended tests, each with the names of the suites around it. Events of a suite come after those inside it. */
@@ -87,7 +98,7 @@ function toPath(file) {
 }
 
 function placeOf(test) {
-  return test.file === undefined ? "" : `${toPath(test.file)}:${test.line}`;
+  return test.file === undefined ? "" : toPath(test.file);
 }
 
 function title(files) {
@@ -109,7 +120,7 @@ export function formatRun(verdict) {
 /** A failure in full. The output of the process follows its last failure, where it is not repeated for each. */
 export function formatFailure(verdict, failure) {
   const lines = ["", `FAILED ${failure.name}`];
-  if (failure.place !== "") lines.push(`  at ${failure.place}`);
+  if (failure.place !== "") lines.push(`  in ${failure.place}`);
   lines.push(indent(failure.text));
   const isLast = verdict.failures.at(-1) === failure;
   if (isLast && verdict.output.trim() !== "") {

@@ -33,7 +33,6 @@ function result(passed, data) {
     name: data.name,
     nesting: data.nesting,
     file: data.file,
-    line: data.line,
     suite: data.details?.type === "suite",
     skip: data.skip, // true, or the reason
     todo: data.todo,

@@ -61,7 +61,9 @@ function findTests() {
   }
   const found = folders.flatMap((folder) => {
     const entries = readdirOrNothing(join(root, folder), { recursive: folder.endsWith("/src") });
-    return entries.filter((name) => name.endsWith(".test.ts")).map((name) => join(root, folder, name));
+    return entries
+      .filter((name) => name.endsWith(".test.ts"))
+      .map((name) => join(root, folder, name));
   });
   return found.map((path) => relative(root, path).split(sep).join("/")).sort();
 }

@@ -2,6 +2,7 @@
 // would take ten times as long. Started by tools/test.mjs. A file that cannot be loaded becomes a failing test
 // under its own name, so that it can neither hide nor take the others down.
 
+import { relative } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
 
@@ -9,7 +10,7 @@ for (const path of process.argv.slice(2)) {
   try {
     await import(pathToFileURL(path).href);
   } catch (error) {
-    test(`${path} can be loaded`, () => {
+    test(`${relative(process.cwd(), path)} can be loaded`, () => {
       throw error;
     });
   }
