@@ -6,7 +6,8 @@
  * timer, whatever the number of scheduled callbacks; the virtual clock is driven by `advance`.
  */
 
-import { type Timer, TimingWheel } from "./timing-wheel.ts";
+import type { Timer } from "./timing-wheel.ts";
+import { TimingWheel } from "./timing-wheel.ts";
 
 export interface Clock {
   /** Monotonic time in milliseconds with a fraction, from an arbitrary origin. */

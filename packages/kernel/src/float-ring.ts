@@ -28,6 +28,11 @@ export class FloatRing {
     return this.#length;
   }
 
+  /** How many numbers fit before the ring has to grow. */
+  get capacity(): number {
+    return this.#values.length;
+  }
+
   push(value: number): void {
     if (this.#length > this.#mask) this.#grow();
     this.#values[(this.#head + this.#length) & this.#mask] = value;

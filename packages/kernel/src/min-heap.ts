@@ -21,6 +21,11 @@ export class MinHeap {
     return this.#length;
   }
 
+  /** How many entries fit before the heap has to grow. */
+  get capacity(): number {
+    return this.#keys.length;
+  }
+
   push(key: number, value: number, flags: number): void {
     if (this.#length === this.#keys.length) {
       this.#resize(this.#length === 0 ? FIRST_CAPACITY : this.#length * 2);

@@ -42,7 +42,7 @@ export class SeededRandom implements Random {
   constructor(seed: number) {
     this.seed = seed;
     // SplitMix32 spreads the seed over the state, which must not be all zeros.
-    let mixed = seed ^ Math.floor(seed / 2 ** 32);
+    let mixed = seed ^ Math.imul(Math.floor(seed / 2 ** 32), 0x85ebca6b);
     for (let index = 0; index < 4; index++) {
       mixed = (mixed + 0x9e3779b9) | 0;
       let word = mixed ^ (mixed >>> 16);
