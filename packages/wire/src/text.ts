@@ -11,9 +11,20 @@
 
 import { isUtf8 } from "node:buffer";
 
+// Node's own encoders, without the encoding lookup of toString() and write(). They are as old as Node
+// and widely used, but @types/node does not list them.
+declare global {
+  interface Buffer {
+    latin1Slice(start: number, end: number): string;
+    utf8Slice(start: number, end: number): string;
+    latin1Write(text: string, offset: number, length: number): number;
+    utf8Write(text: string, offset: number, length: number): number;
+  }
+}
+
 const nativeCallPaysOffLength = 24;
 const escapeBase = 0xdc00;
-const highSurrogate = /[\ud800-\udfff]/;
+const anySurrogate = /[\ud800-\udfff]/;
 
 /** The number of octets encodeText will write for this string. */
 export function textByteLength(text: string): number {
@@ -22,6 +33,13 @@ export function textByteLength(text: string): number {
     if (text.charCodeAt(i) >= 0x80) return unicodeByteLength(text);
   }
   return length;
+}
+
+/** textByteLength, for a string whose length is one octet on the wire. */
+export function shortStringByteLength(text: string): number {
+  const byteLength = textByteLength(text);
+  if (byteLength > 255) throw new RangeError(`a short string of ${byteLength} octets (max 255)`);
+  return byteLength;
 }
 
 /** Writes the text's octets at `offset`, where `byteLength` (from textByteLength) octets are free. */
@@ -45,14 +63,15 @@ export function decodeText(buffer: Buffer, start: number, end: number): string {
 }
 
 function unicodeByteLength(text: string): number {
-  if (!highSurrogate.test(text)) return Buffer.byteLength(text, "utf8");
+  if (!anySurrogate.test(text)) return Buffer.byteLength(text, "utf8");
   let bytes = 0;
-  for (const character of text) bytes += isEscapedOctet(character) ? 1 : Buffer.byteLength(character);
+  for (const character of text)
+    bytes += isEscapedOctet(character) ? 1 : Buffer.byteLength(character);
   return bytes;
 }
 
 function encodeUnicode(text: string, byteLength: number, into: Buffer, offset: number): void {
-  if (!highSurrogate.test(text)) {
+  if (!anySurrogate.test(text)) {
     into.utf8Write(text, offset, byteLength);
     return;
   }
