@@ -20,8 +20,17 @@
 
 import { FrameType, frameEnd } from "./constants.ts";
 
-/** Why a stream of frames cannot be read on. */
-export type FrameFault = "oversize" | "bad-end" | "unknown-type";
+/** Why a stream of frames cannot be read on, and the frame at fault. */
+export interface FrameFault {
+  readonly kind: "oversize" | "bad-end" | "unknown-type";
+  readonly type: number;
+  readonly channel: number;
+  readonly size: number;
+  /** A copy of the payload as far as it is at hand; empty for an oversize frame. */
+  readonly payload: Buffer;
+  /** What stands where the end octet should. */
+  readonly end: number;
+}
 
 /** Who receives frames. Buffers are only valid during the call. */
 export interface FrameHandler {
@@ -32,8 +41,8 @@ export interface FrameHandler {
   /** A whole body frame, or the next piece of one that was cut between chunks. */
   onBodyPiece(channel: number, buffer: Buffer, start: number, end: number): void;
   onHeartbeatFrame(channel: number): void;
-  /** The stream is broken; `type`, `channel` and `size` are those of the frame at fault. */
-  onFrameFault(fault: FrameFault, type: number, channel: number, size: number): void;
+  /** The stream is broken: nothing more will be handed on. */
+  onFrameFault(fault: FrameFault): void;
 }
 
 const headerBytes = 7;
@@ -84,7 +93,7 @@ export class FrameReader {
           chunk[offset + 6]!) >>>
         0;
       const payload = offset + headerBytes;
-      if (size > this.maxPayloadBytes) return this.#fail("oversize", type, channel, size, offset);
+      if (size > this.maxPayloadBytes) return this.#oversize(type, channel, size, offset);
       if (end - payload <= size) {
         // The frame is cut by the end of the chunk.
         if (type !== FrameType.Body) break;
@@ -92,13 +101,14 @@ export class FrameReader {
         continue;
       }
       const payloadEnd = payload + size;
-      if (chunk[payloadEnd] !== frameEnd) return this.#fail("bad-end", type, channel, size, offset);
+      if (chunk[payloadEnd] !== frameEnd) return this.#badEnd(chunk, offset, payloadEnd);
       offset = payloadEnd + 1;
       if (type === FrameType.Method) handler.onMethodFrame(channel, chunk, payload, payloadEnd);
       else if (type === FrameType.Body) handler.onBodyPiece(channel, chunk, payload, payloadEnd);
-      else if (type === FrameType.Header) handler.onHeaderFrame(channel, chunk, payload, payloadEnd);
+      else if (type === FrameType.Header)
+        handler.onHeaderFrame(channel, chunk, payload, payloadEnd);
       else if (type === FrameType.Heartbeat) handler.onHeartbeatFrame(channel);
-      else return this.#fail("unknown-type", type, channel, size, offset);
+      else return this.#unknownType(chunk, payload - headerBytes, payloadEnd);
     }
     if (offset < end && !this.#stopped && !this.#faulty) {
       this.#stash(chunk, offset, end);
@@ -126,7 +136,7 @@ export class FrameReader {
     if (this.#bodyRemaining === 0 && offset < end) {
       this.#bodyRemaining = -1;
       if (chunk[offset] !== frameEnd) {
-        return this.#fail("bad-end", FrameType.Body, this.#bodyChannel, piece, offset);
+        return this.#badBodyEnd(chunk[offset]!, offset);
       }
       offset++;
     }
@@ -144,7 +154,7 @@ export class FrameReader {
     const type = carry[0]!;
     const channel = carry.readUInt16BE(1);
     const size = carry.readUInt32BE(3);
-    if (size > this.maxPayloadBytes) return this.#fail("oversize", type, channel, size, offset);
+    if (size > this.maxPayloadBytes) return this.#oversize(type, channel, size, offset);
     if (type === FrameType.Body) {
       this.#carryLength = 0;
       return this.#beginBody(channel, size, chunk, offset, end);
@@ -155,7 +165,7 @@ export class FrameReader {
     this.#carry = noCarry;
     this.#carryLength = 0;
     const payloadEnd = headerBytes + size;
-    if (whole[payloadEnd] !== frameEnd) return this.#fail("bad-end", type, channel, size, offset);
+    if (whole[payloadEnd] !== frameEnd) return this.#badEnd(whole, 0, payloadEnd, offset);
     if (type === FrameType.Method) {
       this.#handler.onMethodFrame(channel, whole, headerBytes, payloadEnd);
     } else if (type === FrameType.Header) {
@@ -163,7 +173,7 @@ export class FrameReader {
     } else if (type === FrameType.Heartbeat) {
       this.#handler.onHeartbeatFrame(channel);
     } else {
-      return this.#fail("unknown-type", type, channel, size, offset);
+      return this.#unknownType(whole, 0, payloadEnd, offset);
     }
     return offset;
   }
@@ -177,7 +187,9 @@ export class FrameReader {
   #stash(chunk: Buffer, start: number, end: number): void {
     const length = this.#carryLength + (end - start);
     if (length > this.#carry.length) {
-      const grown = Buffer.allocUnsafeSlow(Math.max(initialCarryBytes, 2 ** Math.ceil(Math.log2(length))));
+      const grown = Buffer.allocUnsafeSlow(
+        Math.max(initialCarryBytes, 2 ** Math.ceil(Math.log2(length))),
+      );
       this.#carry.copy(grown, 0, 0, this.#carryLength);
       this.#carry = grown;
     }
@@ -185,12 +197,49 @@ export class FrameReader {
     this.#carryLength = length;
   }
 
-  #fail(fault: FrameFault, type: number, channel: number, size: number, offset: number): number {
+  #oversize(type: number, channel: number, size: number, offset: number): number {
+    this.#fail({ kind: "oversize", type, channel, size, payload: noCarry, end: 0 });
+    return offset;
+  }
+
+  #badEnd(bytes: Buffer, start: number, payloadEnd: number, offset: number = start): number {
+    this.#fail(describeFrame("bad-end", bytes, start, payloadEnd));
+    return offset;
+  }
+
+  /** The pieces of a cut body frame have been handed on already, so its payload cannot be shown. */
+  #badBodyEnd(end: number, offset: number): number {
+    const channel = this.#bodyChannel;
+    this.#fail({ kind: "bad-end", type: FrameType.Body, channel, size: 0, payload: noCarry, end });
+    return offset;
+  }
+
+  #unknownType(bytes: Buffer, start: number, payloadEnd: number, offset: number = start): number {
+    this.#fail(describeFrame("unknown-type", bytes, start, payloadEnd));
+    return offset;
+  }
+
+  #fail(fault: FrameFault): void {
     this.#faulty = true;
     this.#stopped = true;
     this.#carry = noCarry;
     this.#carryLength = 0;
-    this.#handler.onFrameFault(fault, type, channel, size);
-    return offset;
+    this.#handler.onFrameFault(fault);
   }
+}
+
+function describeFrame(
+  kind: FrameFault["kind"],
+  bytes: Buffer,
+  start: number,
+  payloadEnd: number,
+): FrameFault {
+  return {
+    kind,
+    type: bytes[start]!,
+    channel: bytes.readUInt16BE(start + 1),
+    size: bytes.readUInt32BE(start + 3),
+    payload: Buffer.from(bytes.subarray(start + headerBytes, payloadEnd)),
+    end: bytes[payloadEnd]!,
+  };
 }

@@ -11,6 +11,7 @@ export {
   fieldText,
   textField,
 } from "./field-table.ts";
+export { type FrameFault, type FrameHandler, FrameReader } from "./frame-reader.ts";
 export * from "./generated/access.ts";
 export * from "./generated/basic.ts";
 export * from "./generated/channel.ts";

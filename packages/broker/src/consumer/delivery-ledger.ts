@@ -1,0 +1,145 @@
+/**
+ * The deliveries of one channel that are not settled yet, by delivery tag. Tags only grow, so the
+ * ledger is a ring of entries in tag order; an entry settled out of order leaves a gap, and when
+ * more than half of the ring is gaps they are squeezed out. So memory is bounded by what is
+ * unsettled, also when the oldest delivery is never settled.
+ *
+ *     head                                            tail
+ *      | tag 7 | (gap) | tag 9 | tag 10 | (gap) | tag 12 |
+ *
+ * Clients settle mostly the oldest first, which finds its entry at the head; anything else is a
+ * binary search. Adapters own a ledger per channel. This is a hot file.
+ */
+
+import type { Consumer } from "./consumer.ts";
+
+const initialCapacity = 16;
+
+export class DeliveryLedger {
+  #capacity = 0;
+  #tags = new Float64Array(0);
+  #handles = new Float64Array(0);
+  #sequences = new Float64Array(0);
+  #consumers: (Consumer | null)[] = [];
+  #head = 0;
+  /** Entries between head and tail, gaps included. */
+  #span = 0;
+  #live = 0;
+
+  /** The entry that `take` or `takeOldest` took out. */
+  consumer: Consumer | null = null;
+  handle = 0;
+  sequence = 0;
+
+  /** Unsettled deliveries. */
+  get size(): number {
+    return this.#live;
+  }
+
+  /** Records a delivery; its tag is higher than all before. */
+  add(tag: number, consumer: Consumer, handle: number, sequence: number): void {
+    if (this.#span === this.#capacity) this.#makeRoom();
+    const at = (this.#head + this.#span) & (this.#capacity - 1);
+    this.#tags[at] = tag;
+    this.#handles[at] = handle;
+    this.#sequences[at] = sequence;
+    this.#consumers[at] = consumer;
+    this.#span++;
+    this.#live++;
+  }
+
+  /** Whether a delivery with this tag is unsettled. */
+  has(tag: number): boolean {
+    return this.#find(tag) >= 0;
+  }
+
+  /** Takes the delivery with this tag out, into this ledger's fields; false when there is none. */
+  take(tag: number): boolean {
+    const at = this.#find(tag);
+    if (at < 0) return false;
+    this.#takeAt(at);
+    return true;
+  }
+
+  /** Takes the oldest delivery out if its tag is at most `upTo`; false when there is none. */
+  takeOldest(upTo: number): boolean {
+    if (this.#live === 0) return false;
+    const at = this.#head; // The head is never a gap.
+    if (this.#tags[at]! > upTo) return false;
+    this.#takeAt(at);
+    return true;
+  }
+
+  #takeAt(at: number): void {
+    this.consumer = this.#consumers[at]!;
+    this.handle = this.#handles[at]!;
+    this.sequence = this.#sequences[at]!;
+    this.#consumers[at] = null;
+    this.#live--;
+    if (this.#live === 0) {
+      this.#span = 0;
+      this.#head = 0;
+      if (this.#capacity > 4096) this.#resize(initialCapacity);
+    } else if (at === this.#head) {
+      this.#dropLeadingGaps();
+    }
+  }
+
+  #dropLeadingGaps(): void {
+    const mask = this.#capacity - 1;
+    while (this.#span > 0 && this.#consumers[this.#head] === null) {
+      this.#head = (this.#head + 1) & mask;
+      this.#span--;
+    }
+  }
+
+  #find(tag: number): number {
+    if (this.#live === 0) return -1;
+    const mask = this.#capacity - 1;
+    if (this.#tags[this.#head] === tag && this.#consumers[this.#head] !== null) return this.#head;
+    let low = 0;
+    let high = this.#span - 1;
+    while (low <= high) {
+      const middle = (low + high) >>> 1;
+      const at = (this.#head + middle) & mask;
+      const found = this.#tags[at]!;
+      if (found === tag) return this.#consumers[at] === null ? -1 : at;
+      if (found < tag) low = middle + 1;
+      else high = middle - 1;
+    }
+    return -1;
+  }
+
+  /** Squeezes gaps out if they are the greater part, and doubles the ring otherwise. */
+  #makeRoom(): void {
+    const gaps = this.#span - this.#live;
+    if (gaps > this.#span >>> 1) this.#resize(this.#capacity);
+    else this.#resize(Math.max(initialCapacity, this.#capacity * 2));
+  }
+
+  #resize(capacity: number): void {
+    const tags = new Float64Array(capacity);
+    const handles = new Float64Array(capacity);
+    const sequences = new Float64Array(capacity);
+    const consumers = new Array<Consumer | null>(capacity).fill(null);
+    const mask = this.#capacity - 1;
+    let to = 0;
+    for (let i = 0; i < this.#span; i++) {
+      const at = (this.#head + i) & mask;
+      const consumer = this.#consumers[at]!;
+      if (consumer === null) continue;
+      tags[to] = this.#tags[at]!;
+      handles[to] = this.#handles[at]!;
+      sequences[to] = this.#sequences[at]!;
+      consumers[to] = consumer;
+      to++;
+    }
+    this.#tags = tags;
+    this.#handles = handles;
+    this.#sequences = sequences;
+    this.#consumers = consumers;
+    this.#capacity = capacity;
+    this.#head = 0;
+    this.#span = to;
+  }
+}

@@ -1,0 +1,29 @@
+/**
+ * A message as the data plane passes it on: where its bytes lie, not the bytes. One view is reused
+ * for message after message, so whoever wants to keep a message stores it (see message-store.ts).
+ *
+ *     address:     | length | exchange name | length | routing key |
+ *     properties:  | property flags | property list |      as in an AMQP content header
+ *     body:        | payload |
+ *
+ * Adapters of other protocols write the same three runs of bytes. This is a hot file.
+ */
+
+const nothing = Buffer.alloc(0);
+
+/** No handle: the message has not been stored. */
+export const unstored = -1;
+
+export class MessageView {
+  address: Buffer = nothing;
+  addressStart = 0;
+  addressLength = 0;
+  properties: Buffer = nothing;
+  propertiesStart = 0;
+  propertiesLength = 0;
+  body: Buffer = nothing;
+  bodyStart = 0;
+  bodyLength = 0;
+  /** Where the message is stored, or `unstored`. */
+  handle: number = unstored;
+}

@@ -1,0 +1,87 @@
+/**
+ * The contract of every kind of queue. A virtual host owns its queues, routes end in them, consumers
+ * and channels settle with them. Nothing outside a queue knows where its messages lie.
+ *
+ * The settling verbs name a delivery by the (handle, sequence) that it was delivered with. Wherever
+ * a verb may make messages deliverable, the queue serves its consumers before it returns, except
+ * `requeue`, which leaves that to one `serve` after the last of many.
+ */
+
+import type { FieldTable } from "@haremq/wire";
+import type { Consumer } from "../consumer/consumer.ts";
+import type { MessageView } from "../message/message-view.ts";
+
+/** What a queue is declared as. */
+export interface QueueSpec {
+  readonly name: string;
+  readonly durable: boolean;
+  /** The connection that alone may use it, or null. */
+  readonly exclusiveOwner: object | null;
+  readonly autoDelete: boolean;
+  readonly arguments: FieldTable;
+}
+
+/** Counts since the queue was declared. */
+export interface QueueCounts {
+  readonly published: number;
+  readonly delivered: number;
+  readonly redelivered: number;
+  readonly acknowledged: number;
+}
+
+/** The outcome of a `get`, for one message or none. */
+export interface PulledMessage {
+  readonly handle: number;
+  readonly sequence: number;
+  readonly redelivered: boolean;
+  /** Ready messages left behind it. */
+  readonly remaining: number;
+}
+
+export interface Queue {
+  readonly name: string;
+  readonly durable: boolean;
+  readonly exclusiveOwner: object | null;
+  readonly autoDelete: boolean;
+  readonly arguments: FieldTable;
+  readonly singleActiveConsumer: boolean;
+  /** Set once, when the queue has left its virtual host. */
+  readonly deleted: boolean;
+
+  /** Messages waiting for a consumer. */
+  readonly readyCount: number;
+  /** Messages delivered and not settled. */
+  readonly unsettledCount: number;
+  readonly consumerCount: number;
+  readonly counts: QueueCounts;
+  consumers(): Iterable<Consumer>;
+
+  /** Takes a message: hands it to a waiting consumer at once, or keeps it. */
+  publish(view: MessageView): void;
+
+  /** Adds a consumer and serves it. */
+  subscribe(consumer: Consumer): void;
+  /** Removes a consumer; its unsettled deliveries stay unsettled. */
+  unsubscribe(consumer: Consumer): void;
+  /** Puts a parked consumer back into the rotation and serves it. */
+  wake(consumer: Consumer): void;
+  /** Hands ready messages to consumers while both last. */
+  serve(): void;
+
+  /**
+   * Takes the first ready message into the view. With `noAck` it is settled at once, and the view
+   * must be used before the next call to any queue; otherwise the caller owes its settlement.
+   */
+  get(noAck: boolean, view: MessageView): PulledMessage | undefined;
+
+  acknowledge(handle: number, sequence: number): void;
+  /** Puts a delivery back where it stood. Call `serve` after the last one. */
+  requeue(handle: number, sequence: number): void;
+  /** Gives a delivery up: it is dropped, or dead-lettered where that is asked for. */
+  reject(handle: number, sequence: number): void;
+
+  /** Drops all ready messages; returns how many. */
+  purge(): number;
+  /** Ends the queue: drops ready messages, cancels consumers. Returns the ready messages dropped. */
+  close(): number;
+}

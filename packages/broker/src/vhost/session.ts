@@ -1,0 +1,354 @@
+/**
+ * What one authenticated connection may do to its virtual host: the verbs that adapters call, each
+ * of which checks names, permissions, locks and equivalence in RabbitMQ's order and with its texts.
+ * Verbs that change topology are asynchronous, for a change may have to be made durable first.
+ * Adapters of every protocol open one session per connection.
+ */
+
+import type { Random } from "@haremq/kernel";
+import type { FieldTable } from "@haremq/wire";
+import type { Authorizer, Permission, User } from "../access/access.ts";
+import {
+  accessRefused,
+  defaultExchangeRefused,
+  exclusivelyConsumed,
+  inUse,
+  notEmpty,
+  notFound,
+  preconditionFailed,
+  queueLocked,
+  type ResourceKind,
+  reservedName,
+  resourceText,
+  singleActiveConsumerGet,
+  systemExchangeDeletion,
+} from "../errors.ts";
+import type { Consumer } from "../consumer/consumer.ts";
+import type { Exchange } from "../exchange/exchange.ts";
+import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
+import { checkExchangeType } from "../exchange/exchange-types.ts";
+import { checkQueueArguments } from "../queue/queue-arguments.ts";
+import type { Queue } from "../queue/queue.ts";
+import { fieldTypeName } from "./field-text.ts";
+import type { VirtualHost } from "./virtual-host.ts";
+
+export interface ExchangeDeclaration {
+  readonly name: string;
+  readonly type: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly arguments: FieldTable;
+}
+
+export interface QueueDeclaration {
+  readonly name: string;
+  readonly durable: boolean;
+  readonly exclusive: boolean;
+  readonly autoDelete: boolean;
+  readonly arguments: FieldTable;
+}
+
+export interface BindingDeclaration {
+  readonly source: string;
+  readonly destinationKind: ResourceKind;
+  readonly destination: string;
+  readonly routingKey: string;
+  readonly arguments: FieldTable;
+}
+
+export class Session {
+  readonly user: User;
+  readonly vhost: VirtualHost;
+  readonly #authorizer: Authorizer;
+  readonly #random: Random;
+  readonly #exclusiveQueues = new Set<Queue>();
+
+  constructor(user: User, vhost: VirtualHost, authorizer: Authorizer, random: Random) {
+    this.user = user;
+    this.vhost = vhost;
+    this.#authorizer = authorizer;
+    this.#random = random;
+  }
+
+  /** Grows whenever `mayWrite` may answer differently. */
+  get accessEpoch(): number {
+    return this.#authorizer.epoch;
+  }
+
+  // Exchanges
+
+  async declareExchange(declaration: ExchangeDeclaration): Promise<Exchange> {
+    checkExchangeType(declaration.type);
+    const name = withoutLineBreaks(declaration.name);
+    checkNotDefaultExchange(name);
+    this.#check("configure", "exchange", name);
+    let exchange = this.vhost.exchange(name);
+    if (exchange === undefined) {
+      checkNotReserved("exchange", name);
+      const alternate = this.#exchangeArgument(
+        "exchange",
+        name,
+        declaration.arguments,
+        "alternate-exchange",
+      );
+      if (alternate !== undefined) {
+        this.#check("read", "exchange", name);
+        this.#check("write", "exchange", alternate);
+      }
+      exchange = this.vhost.createExchange({ ...declaration, name });
+    }
+    checkExchangeEquivalence(exchange, declaration, this.vhost.name);
+    return exchange;
+  }
+
+  async checkExchange(name: string): Promise<Exchange> {
+    const plain = withoutLineBreaks(name);
+    checkNotDefaultExchange(plain);
+    return this.#exchange(plain);
+  }
+
+  async deleteExchange(name: string, ifUnused: boolean): Promise<void> {
+    const plain = withoutLineBreaks(name);
+    checkNotDefaultExchange(plain);
+    if (plain.startsWith("amq.")) throw systemExchangeDeletion(plain, this.vhost.name);
+    this.#check("configure", "exchange", plain);
+    const exchange = this.vhost.exchange(plain);
+    if (exchange === undefined) return;
+    if (ifUnused && this.vhost.topology.isSource(exchange)) {
+      throw inUse("exchange", plain, this.vhost.name);
+    }
+    this.vhost.deleteExchange(exchange);
+  }
+
+  // Bindings
+
+  async bind(declaration: BindingDeclaration): Promise<void> {
+    const [source, destination] = this.#bindingEnds(declaration);
+    this.vhost.bind(source, destination, declaration.routingKey, declaration.arguments);
+  }
+
+  async unbind(declaration: BindingDeclaration): Promise<void> {
+    const [source, destination] = this.#bindingEnds(declaration);
+    this.vhost.unbind(source, destination, declaration.routingKey, declaration.arguments);
+  }
+
+  // Queues
+
+  async declareQueue(declaration: QueueDeclaration): Promise<Queue> {
+    const vhost = this.vhost;
+    let name = withoutLineBreaks(declaration.name);
+    if (name === "") name = this.#generatedName("amq.gen-");
+    else if (vhost.queue(name) === undefined) checkNotReserved("queue", name);
+    this.#check("configure", "queue", name);
+    const found = vhost.queue(name);
+    if (found !== undefined) {
+      checkQueueEquivalence(found, declaration, this.#owner(declaration), vhost.name);
+      return found;
+    }
+    const deadLetters = this.#exchangeArgument(
+      "queue",
+      name,
+      declaration.arguments,
+      "x-dead-letter-exchange",
+    );
+    if (deadLetters !== undefined) {
+      this.#check("read", "queue", name);
+      this.#check("write", "exchange", deadLetters);
+    }
+    checkQueueArguments(name, declaration, vhost.name);
+    const queue = vhost.createQueue({
+      name,
+      durable: declaration.durable,
+      exclusiveOwner: this.#owner(declaration),
+      autoDelete: declaration.autoDelete,
+      arguments: declaration.arguments,
+    });
+    if (declaration.exclusive) this.#exclusiveQueues.add(queue);
+    return queue;
+  }
+
+  /** A queue that exists and that this session may use. */
+  async checkQueue(name: string): Promise<Queue> {
+    const queue = this.#queue(withoutLineBreaks(name));
+    this.#checkUnlocked(queue);
+    return queue;
+  }
+
+  async deleteQueue(name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number> {
+    const plain = withoutLineBreaks(name);
+    this.#check("configure", "queue", plain);
+    const queue = this.vhost.queue(plain);
+    if (queue === undefined) return 0;
+    this.#checkUnlocked(queue);
+    if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
+    if (ifEmpty && queue.readyCount > 0) throw notEmpty(plain, this.vhost.name);
+    return this.#removeQueue(queue);
+  }
+
+  async purgeQueue(name: string): Promise<number> {
+    const queue = this.#readableQueue(withoutLineBreaks(name));
+    return queue.purge();
+  }
+
+  // Consuming
+
+  /** The queue to consume from, once everything that RabbitMQ checks is in order. */
+  queueToConsume(name: string, exclusive: boolean): Queue {
+    const queue = this.#readableQueue(name);
+    if (!isFreeFor(queue, exclusive)) throw exclusivelyConsumed(queue.name, this.vhost.name);
+    return queue;
+  }
+
+  queueToGet(name: string): Queue {
+    const queue = this.#readableQueue(name);
+    if (queue.singleActiveConsumer) throw singleActiveConsumerGet(queue.name, this.vhost.name);
+    return queue;
+  }
+
+  /** Ends a subscription; the queue goes too if it was to go with its last consumer. */
+  unsubscribe(consumer: Consumer): void {
+    const queue = consumer.queue;
+    queue.unsubscribe(consumer);
+    if (queue.autoDelete && queue.consumerCount === 0) this.#removeQueue(queue);
+  }
+
+  generatedConsumerTag(): string {
+    return this.#generatedName("amq.ctag-");
+  }
+
+  // Publishing
+
+  /** The exchange to publish to. */
+  exchangeToPublish(name: string): Exchange {
+    const plain = withoutLineBreaks(name);
+    this.#check("write", "exchange", plain);
+    return this.#exchange(plain);
+  }
+
+  /** Refuses a routing key that the user may not write to a topic exchange. */
+  checkTopicWrite(exchange: Exchange, routingKey: string): void {
+    this.#checkTopic("write", exchange, routingKey);
+  }
+
+  /** Ends everything that lives only as long as its connection. */
+  async close(): Promise<void> {
+    for (const queue of [...this.#exclusiveQueues]) this.#removeQueue(queue);
+  }
+
+  #owner(declaration: QueueDeclaration): object | null {
+    return declaration.exclusive ? this : null;
+  }
+
+  #removeQueue(queue: Queue): number {
+    this.#exclusiveQueues.delete(queue);
+    return this.vhost.deleteQueue(queue);
+  }
+
+  #bindingEnds(declaration: BindingDeclaration): [Exchange, Exchange | Queue] {
+    const { destinationKind, routingKey } = declaration;
+    const destinationName = withoutLineBreaks(declaration.destination);
+    const sourceName = withoutLineBreaks(declaration.source);
+    if (destinationKind === "exchange") checkNotDefaultExchange(destinationName);
+    this.#check("write", destinationKind, destinationName);
+    checkNotDefaultExchange(sourceName);
+    this.#check("read", "exchange", sourceName);
+    const source = this.vhost.exchange(sourceName);
+    if (source !== undefined) this.#checkTopic("read", source, routingKey);
+    let destination: Exchange | Queue;
+    if (destinationKind === "queue") {
+      destination = this.#queue(destinationName);
+      this.#checkUnlocked(destination);
+    } else {
+      destination = this.#exchange(destinationName);
+    }
+    return [source ?? this.#exchange(sourceName), destination];
+  }
+
+  #exchange(name: string): Exchange {
+    const exchange = this.vhost.exchange(name);
+    if (exchange === undefined) throw notFound("exchange", name, this.vhost.name);
+    return exchange;
+  }
+
+  #queue(name: string): Queue {
+    const queue = this.vhost.queue(name);
+    if (queue === undefined) throw notFound("queue", name, this.vhost.name);
+    return queue;
+  }
+
+  #readableQueue(name: string): Queue {
+    this.#check("read", "queue", name);
+    const queue = this.#queue(name);
+    this.#checkUnlocked(queue);
+    return queue;
+  }
+
+  #checkUnlocked(queue: Queue): void {
+    if (queue.exclusiveOwner !== null && queue.exclusiveOwner !== this) {
+      throw queueLocked(queue.name, this.vhost.name);
+    }
+  }
+
+  #check(permission: Permission, kind: ResourceKind, name: string): void {
+    const { user, vhost } = this;
+    if (!this.#authorizer.may(user, permission, vhost.name, kind, name)) {
+      const shown = kind === "exchange" && name === "" ? "amq.default" : name;
+      throw accessRefused(permission, kind, shown, vhost.name, user.name);
+    }
+  }
+
+  #checkTopic(permission: Permission, exchange: Exchange, routingKey: string): void {
+    if (exchange.type !== "topic") return;
+    const { user, vhost } = this;
+    if (this.#authorizer.mayUseTopic(user, permission, vhost.name, exchange.name, routingKey)) {
+      return;
+    }
+    throw accessRefused(permission, "exchange", exchange.name, vhost.name, user.name);
+  }
+
+  /** An argument that names an exchange, which must be a string. */
+  #exchangeArgument(
+    kind: ResourceKind,
+    name: string,
+    args: FieldTable,
+    key: string,
+  ): string | undefined {
+    const value = args.get(key);
+    if (value === undefined) return undefined;
+    if (value.type !== "S") {
+      throw preconditionFailed(
+        `invalid type '${fieldTypeName(value.type)}' for arg '${key}' in ` +
+          resourceText(kind, name, this.vhost.name),
+      );
+    }
+    return value.value.toString("utf8");
+  }
+
+  #generatedName(prefix: string): string {
+    return prefix + this.#random.bytes(16).toString("base64url");
+  }
+}
+
+/** RabbitMQ drops line breaks from the names of queues and exchanges. */
+function withoutLineBreaks(name: string): string {
+  return name.includes("\n") || name.includes("\r") ? name.replace(/[\r\n]/g, "") : name;
+}
+
+function checkNotDefaultExchange(name: string): void {
+  if (name === "") throw defaultExchangeRefused();
+}
+
+function checkNotReserved(kind: ResourceKind, name: string): void {
+  if (name.startsWith("amq.")) throw reservedName(kind, name);
+}
+
+/** An exclusive consumer wants the queue for itself, and lets nobody else in. */
+function isFreeFor(queue: Queue, exclusive: boolean): boolean {
+  if (queue.consumerCount === 0) return true;
+  if (exclusive) return false;
+  for (const consumer of queue.consumers()) {
+    if (consumer.exclusive) return false;
+  }
+  return true;
+}
