@@ -36,9 +36,12 @@ export async function openBench(): Promise<Bench> {
       const bed = new TestBed(broker, test);
       try {
         await within(body(bed), "the scenario to end", scenarioDeadlineMs);
-      } finally {
-        await within(bed.clear(), "the scenario's clean-up", scenarioDeadlineMs);
+      } catch (failure) {
+        // What went wrong first matters; a failing clean-up is often only its consequence.
+        await within(bed.clear(), "the clean-up", scenarioDeadlineMs).catch(() => {});
+        throw failure;
       }
+      await within(bed.clear(), "the clean-up", scenarioDeadlineMs);
     },
   };
 }
