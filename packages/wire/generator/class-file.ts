@@ -33,7 +33,6 @@ const rules: Record<Exclude<FieldType, "bit" | "timestamp">, TypeRule> = {
     skip: "skip(2)",
   },
   long: { typescript: "number", fixedBytes: 4, read: "uint32", write: "uint32" },
-  longlong: { typescript: "number", fixedBytes: 8, read: "uint64", write: "uint64" },
   deliveryTag: { typescript: "number", fixedBytes: 8, read: "deliveryTag", write: "uint64" },
   shortstr: {
     typescript: "string",
@@ -42,7 +41,7 @@ const rules: Record<Exclude<FieldType, "bit" | "timestamp">, TypeRule> = {
     write: "shortString",
     measure: "shortStringByteLength",
     zero: "uint8(0)",
-    skip: "skip(reader.uint8())",
+    skip: "utf8ShortString()",
   },
   longstr: {
     typescript: "Buffer",
@@ -125,7 +124,8 @@ function decoderSource(type: string, method: MethodDescription): string {
       statements.push(`reader.${ruleOf(field).skip};`);
     } else {
       const local = localName(name);
-      statements.push(`const ${local} = reader.${ruleOf(field).read}();`);
+      const read = readOf(method, field);
+      statements.push(`const ${local} = reader.${read}();`);
       members.push(local === name ? name : `${name}: ${local}`);
     }
   }
@@ -216,6 +216,12 @@ function nextBit(previous: number, method: MethodDescription, field: FieldDescri
 function ruleOf(field: FieldDescription): TypeRule {
   if (field.type === "bit" || field.type === "timestamp") throw new Error(`no rule: ${field.type}`);
   return rules[field.type];
+}
+
+/** Exchanges and routing keys of messages may be any octets, other short strings must be UTF-8. */
+function readOf(method: MethodDescription, field: FieldDescription): string {
+  if (field.type === "shortstr" && !method.content) return "utf8ShortString";
+  return ruleOf(field).read;
 }
 
 /** "arguments" is no name for a variable. */

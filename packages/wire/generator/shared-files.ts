@@ -99,10 +99,8 @@ ${imports.join("")}
 export type Method =
 ${unions.join("\n")};
 
-/** Decodes a method frame's payload: class id, method id and arguments. */
-export function decodeMethod(reader: WireReader): Method {
-  const classId = reader.uint16();
-  const methodId = reader.uint16();
+/** The reader stands after the class id and the method id. */
+export function decodeArguments(reader: WireReader, classId: number, methodId: number): Method {
   switch (classId) {
 ${decode.join("")}    default:
       throw new UnknownMethodError(classId, methodId);

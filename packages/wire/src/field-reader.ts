@@ -7,13 +7,22 @@
 // allocated is in proportion to the octets received.
 
 import { type FieldEntry, FieldTable, type FieldValue, fieldNestingMax } from "./field-table.ts";
-import { MalformedError } from "./malformed-error.ts";
+import { MalformedError, OverrunError } from "./malformed-error.ts";
 import type { WireReader } from "./wire-reader.ts";
 
 const voidValue: FieldValue = Object.freeze({ type: "V", value: null });
 
 export function decodeTable(reader: WireReader): FieldTable {
-  return tableAt(reader, 1);
+  const length = reader.uint32();
+  if (length > reader.remaining) throw new OverrunError();
+  reader.offset -= 4;
+  try {
+    return tableAt(reader, 1);
+  } catch (error) {
+    // A table that does not fit its frame is the frame's fault, anything inside it the table's.
+    if (error instanceof OverrunError) throw new MalformedError(502, "malformed field table");
+    throw error;
+  }
 }
 
 function tableAt(reader: WireReader, depth: number): FieldTable {
@@ -40,7 +49,7 @@ function enter(reader: WireReader, depth: number): number {
   if (depth > fieldNestingMax) throw new MalformedError(502, "field table nested too deeply");
   const length = reader.uint32();
   const outerEnd = reader.end;
-  if (length > reader.remaining) throw new MalformedError(502, "field table longer than its frame");
+  if (length > reader.remaining) throw new OverrunError();
   reader.end = reader.offset + length;
   return outerEnd;
 }
@@ -55,6 +64,7 @@ function valueAt(reader: WireReader, depth: number): FieldValue {
     case 0x74: // t
       return booleanAt(reader);
     case 0x6c: // l
+    case 0x4c: // L, which RabbitMQ reads as l
       return { type: "l", value: signed64At(reader) };
     case 0x46: // F
       return { type: "F", value: tableAt(reader, depth + 1) };

@@ -62,6 +62,33 @@ export function decodeText(buffer: Buffer, start: number, end: number): string {
   return buffer.latin1Slice(start, end);
 }
 
+/**
+ * Whether RabbitMQ would take the octets for UTF-8. It is a little more generous than Unicode: it also
+ * accepts surrogates and four-octet sequences beyond U+10FFFF, but no overlong ones.
+ */
+export function isAcceptedUtf8(buffer: Buffer, start: number, end: number): boolean {
+  let at = start;
+  while (at < end && (buffer[at] as number) < 0x80) at += 1;
+  if (at === end || isUtf8(buffer.subarray(at, end))) return true;
+  while (at < end) {
+    const lead = buffer[at] as number;
+    const next = at + 1 < end ? (buffer[at + 1] as number) : 0;
+    if (lead < 0x80) {
+      at += 1;
+      continue;
+    }
+    const overlong =
+      lead < 0xc2 || (lead === 0xe0 && next < 0xa0) || (lead === 0xf0 && next < 0x90);
+    if (overlong || lead > 0xf7) return false;
+    const sequenceEnd = at + (lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2);
+    if (sequenceEnd > end) return false;
+    for (at += 1; at < sequenceEnd; at += 1) {
+      if (((buffer[at] as number) & 0xc0) !== 0x80) return false;
+    }
+  }
+  return true;
+}
+
 function unicodeByteLength(text: string): number {
   if (!anySurrogate.test(text)) return Buffer.byteLength(text, "utf8");
   let bytes = 0;

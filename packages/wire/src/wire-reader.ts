@@ -7,8 +7,8 @@
 
 import { decodeTable } from "./field-reader.ts";
 import type { FieldTable } from "./field-table.ts";
-import { MalformedError } from "./malformed-error.ts";
-import { decodeText } from "./text.ts";
+import { MalformedError, OverrunError } from "./malformed-error.ts";
+import { decodeText, isAcceptedUtf8 } from "./text.ts";
 
 const twoTo32 = 0x1_0000_0000;
 
@@ -59,7 +59,7 @@ export class WireReader {
   /** Values above Number.MAX_SAFE_INTEGER throw; where they may occur use one of the next two. */
   uint64(): number {
     const value = this.uint32() * twoTo32 + this.uint32();
-    if (value > Number.MAX_SAFE_INTEGER) throw new MalformedError(502, "64-bit value out of range");
+    if (value > Number.MAX_SAFE_INTEGER) throw new MalformedError(501, "64-bit value out of range");
     return value;
   }
 
@@ -86,6 +86,19 @@ export class WireReader {
     return decodeText(this.buffer, at, at + length);
   }
 
+  /**
+   * A short string of a method without content. There RabbitMQ insists on UTF-8; exchanges and routing
+   * keys of messages it takes as they come.
+   */
+  utf8ShortString(): string {
+    const length = this.uint8();
+    const at = this.advance(length);
+    if (!isAcceptedUtf8(this.buffer, at, at + length)) {
+      throw new MalformedError(501, "Malformed UTF-8 in shortstr");
+    }
+    return decodeText(this.buffer, at, at + length);
+  }
+
   longString(): Buffer {
     const length = this.uint32();
     const at = this.advance(length);
@@ -103,8 +116,7 @@ export class WireReader {
   /** Moves past `bytes` octets and returns where they start. */
   advance(bytes: number): number {
     const at = this.offset;
-    if (bytes > this.end - at)
-      throw new MalformedError(502, "value runs past the end of its frame");
+    if (bytes > this.end - at) throw new OverrunError();
     this.offset = at + bytes;
     return at;
   }

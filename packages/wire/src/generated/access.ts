@@ -18,7 +18,7 @@ export interface AccessRequest {
 }
 
 export function decodeAccessRequest(reader: WireReader): AccessRequest {
-  const realm = reader.shortString();
+  const realm = reader.utf8ShortString();
   const bits = reader.uint8();
   return {
     realm,

@@ -55,8 +55,8 @@ export interface BasicConsume {
 
 export function decodeBasicConsume(reader: WireReader): BasicConsume {
   reader.skip(2);
-  const queue = reader.shortString();
-  const consumerTag = reader.shortString();
+  const queue = reader.utf8ShortString();
+  const consumerTag = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return {
@@ -92,7 +92,7 @@ export interface BasicConsumeOk {
 }
 
 export function decodeBasicConsumeOk(reader: WireReader): BasicConsumeOk {
-  const consumerTag = reader.shortString();
+  const consumerTag = reader.utf8ShortString();
   return { consumerTag };
 }
 
@@ -113,7 +113,7 @@ export interface BasicCancel {
 }
 
 export function decodeBasicCancel(reader: WireReader): BasicCancel {
-  const consumerTag = reader.shortString();
+  const consumerTag = reader.utf8ShortString();
   const bits = reader.uint8();
   return { consumerTag, nowait: (bits & 1) !== 0 };
 }
@@ -132,7 +132,7 @@ export interface BasicCancelOk {
 }
 
 export function decodeBasicCancelOk(reader: WireReader): BasicCancelOk {
-  const consumerTag = reader.shortString();
+  const consumerTag = reader.utf8ShortString();
   return { consumerTag };
 }
 
@@ -241,7 +241,7 @@ export interface BasicGet {
 
 export function decodeBasicGet(reader: WireReader): BasicGet {
   reader.skip(2);
-  const queue = reader.shortString();
+  const queue = reader.utf8ShortString();
   const bits = reader.uint8();
   return { queue, noAck: (bits & 1) !== 0 };
 }
@@ -290,7 +290,7 @@ export function encodeBasicGetOk(writer: WireWriter, channel: number, args: Basi
 export type BasicGetEmpty = Record<string, never>;
 
 export function decodeBasicGetEmpty(reader: WireReader): BasicGetEmpty {
-  reader.skip(reader.uint8());
+  reader.utf8ShortString();
   return {};
 }
 

@@ -11,7 +11,7 @@ import { MethodId } from "./method-id.ts";
 export type ChannelOpen = Record<string, never>;
 
 export function decodeChannelOpen(reader: WireReader): ChannelOpen {
-  reader.skip(reader.uint8());
+  reader.utf8ShortString();
   return {};
 }
 
@@ -83,7 +83,7 @@ export interface ChannelClose {
 
 export function decodeChannelClose(reader: WireReader): ChannelClose {
   const replyCode = reader.uint16();
-  const replyText = reader.shortString();
+  const replyText = reader.utf8ShortString();
   const classId = reader.uint16();
   const methodId = reader.uint16();
   return { replyCode, replyText, classId, methodId };

@@ -56,9 +56,9 @@ export interface ConnectionStartOk {
 
 export function decodeConnectionStartOk(reader: WireReader): ConnectionStartOk {
   const clientProperties = reader.table();
-  const mechanism = reader.shortString();
+  const mechanism = reader.utf8ShortString();
   const response = reader.longString();
-  const locale = reader.shortString();
+  const locale = reader.utf8ShortString();
   return { clientProperties, mechanism, response, locale };
 }
 
@@ -176,8 +176,8 @@ export interface ConnectionOpen {
 }
 
 export function decodeConnectionOpen(reader: WireReader): ConnectionOpen {
-  const virtualHost = reader.shortString();
-  reader.skip(reader.uint8());
+  const virtualHost = reader.utf8ShortString();
+  reader.utf8ShortString();
   reader.skip(1);
   return { virtualHost };
 }
@@ -199,7 +199,7 @@ export function encodeConnectionOpen(
 export type ConnectionOpenOk = Record<string, never>;
 
 export function decodeConnectionOpenOk(reader: WireReader): ConnectionOpenOk {
-  reader.skip(reader.uint8());
+  reader.utf8ShortString();
   return {};
 }
 
@@ -222,7 +222,7 @@ export interface ConnectionClose {
 
 export function decodeConnectionClose(reader: WireReader): ConnectionClose {
   const replyCode = reader.uint16();
-  const replyText = reader.shortString();
+  const replyText = reader.utf8ShortString();
   const classId = reader.uint16();
   const methodId = reader.uint16();
   return { replyCode, replyText, classId, methodId };
@@ -262,7 +262,7 @@ export interface ConnectionBlocked {
 }
 
 export function decodeConnectionBlocked(reader: WireReader): ConnectionBlocked {
-  const reason = reader.shortString();
+  const reason = reader.utf8ShortString();
   return { reason };
 }
 
@@ -299,7 +299,7 @@ export interface ConnectionUpdateSecret {
 
 export function decodeConnectionUpdateSecret(reader: WireReader): ConnectionUpdateSecret {
   const newSecret = reader.longString();
-  const reason = reader.shortString();
+  const reason = reader.utf8ShortString();
   return { newSecret, reason };
 }
 

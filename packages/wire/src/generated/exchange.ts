@@ -23,8 +23,8 @@ export interface ExchangeDeclare {
 
 export function decodeExchangeDeclare(reader: WireReader): ExchangeDeclare {
   reader.skip(2);
-  const exchange = reader.shortString();
-  const type = reader.shortString();
+  const exchange = reader.utf8ShortString();
+  const type = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return {
@@ -84,7 +84,7 @@ export interface ExchangeDelete {
 
 export function decodeExchangeDelete(reader: WireReader): ExchangeDelete {
   reader.skip(2);
-  const exchange = reader.shortString();
+  const exchange = reader.utf8ShortString();
   const bits = reader.uint8();
   return { exchange, ifUnused: (bits & 1) !== 0, nowait: (bits & 2) !== 0 };
 }
@@ -129,9 +129,9 @@ export interface ExchangeBind {
 
 export function decodeExchangeBind(reader: WireReader): ExchangeBind {
   reader.skip(2);
-  const destination = reader.shortString();
-  const source = reader.shortString();
-  const routingKey = reader.shortString();
+  const destination = reader.utf8ShortString();
+  const source = reader.utf8ShortString();
+  const routingKey = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return { destination, source, routingKey, nowait: (bits & 1) !== 0, arguments: table };
@@ -183,9 +183,9 @@ export interface ExchangeUnbind {
 
 export function decodeExchangeUnbind(reader: WireReader): ExchangeUnbind {
   reader.skip(2);
-  const destination = reader.shortString();
-  const source = reader.shortString();
-  const routingKey = reader.shortString();
+  const destination = reader.utf8ShortString();
+  const source = reader.utf8ShortString();
+  const routingKey = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return { destination, source, routingKey, nowait: (bits & 1) !== 0, arguments: table };

@@ -22,7 +22,7 @@ export interface QueueDeclare {
 
 export function decodeQueueDeclare(reader: WireReader): QueueDeclare {
   reader.skip(2);
-  const queue = reader.shortString();
+  const queue = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return {
@@ -59,7 +59,7 @@ export interface QueueDeclareOk {
 }
 
 export function decodeQueueDeclareOk(reader: WireReader): QueueDeclareOk {
-  const queue = reader.shortString();
+  const queue = reader.utf8ShortString();
   const messageCount = reader.uint32();
   const consumerCount = reader.uint32();
   return { queue, messageCount, consumerCount };
@@ -88,9 +88,9 @@ export interface QueueBind {
 
 export function decodeQueueBind(reader: WireReader): QueueBind {
   reader.skip(2);
-  const queue = reader.shortString();
-  const exchange = reader.shortString();
-  const routingKey = reader.shortString();
+  const queue = reader.utf8ShortString();
+  const exchange = reader.utf8ShortString();
+  const routingKey = reader.utf8ShortString();
   const bits = reader.uint8();
   const table = reader.table();
   return { queue, exchange, routingKey, nowait: (bits & 1) !== 0, arguments: table };
@@ -135,7 +135,7 @@ export interface QueuePurge {
 
 export function decodeQueuePurge(reader: WireReader): QueuePurge {
   reader.skip(2);
-  const queue = reader.shortString();
+  const queue = reader.utf8ShortString();
   const bits = reader.uint8();
   return { queue, nowait: (bits & 1) !== 0 };
 }
@@ -174,7 +174,7 @@ export interface QueueDelete {
 
 export function decodeQueueDelete(reader: WireReader): QueueDelete {
   reader.skip(2);
-  const queue = reader.shortString();
+  const queue = reader.utf8ShortString();
   const bits = reader.uint8();
   return { queue, ifUnused: (bits & 1) !== 0, ifEmpty: (bits & 2) !== 0, nowait: (bits & 4) !== 0 };
 }
@@ -219,9 +219,9 @@ export interface QueueUnbind {
 
 export function decodeQueueUnbind(reader: WireReader): QueueUnbind {
   reader.skip(2);
-  const queue = reader.shortString();
-  const exchange = reader.shortString();
-  const routingKey = reader.shortString();
+  const queue = reader.utf8ShortString();
+  const exchange = reader.utf8ShortString();
+  const routingKey = reader.utf8ShortString();
   const table = reader.table();
   return { queue, exchange, routingKey, arguments: table };
 }

@@ -6,7 +6,6 @@ export type FieldType =
   | "octet"
   | "short"
   | "long"
-  | "longlong"
   | "deliveryTag"
   | "shortstr"
   | "longstr"
