@@ -31,7 +31,6 @@ export class Transport {
     this.#socket.on("error", (error) => {
       this.#lastError ??= error;
     });
-    this.#socket.on("end", () => this.#socket.end());
     this.#socket.on("close", () => this.#finish());
   }
 
@@ -50,10 +49,6 @@ export class Transport {
         resolve(transport);
       });
     });
-  }
-
-  get localAddress(): string {
-    return `${this.#socket.localAddress}:${this.#socket.localPort}`;
   }
 
   /** Sends what was committed, then says goodbye to the peer. */
@@ -82,7 +77,6 @@ export class Transport {
     return connectTcp({
       host,
       port,
-      allowHalfOpen: true,
       onread: {
         buffer: Buffer.allocUnsafeSlow(readBytes),
         callback: (length, chunk) => {
