@@ -158,7 +158,6 @@ describe("channels", () => {
       await channel.confirmSelect();
       const { queue } = await channel.queueDeclare({ exclusive: true });
       const properties = {
-        contentEncoding: "utf-8",
         durable: true,
         priority: 3,
         correlationId: "c",
