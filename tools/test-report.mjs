@@ -30,10 +30,19 @@ function judgeTest(test, name, verdict, forbidSkips) {
   } else if (!test.passed) {
     // A test that failed only because a test inside it did adds nothing to know.
     if (test.failureType === "subtestsFailed") return;
-    verdict.failures.push({ name, place: placeOf(test), text: test.error ?? "failed" });
+    verdict.failures.push({ name, place: placeOf(test), text: explain(test, verdict) });
   } else if (!test.suite) {
     verdict.passed++;
   }
+}
+
+/** One promise that is never settled makes node:test give up all tests after it; only the first is the culprit. */
+function explain(test, verdict) {
+  if (test.failureType !== "cancelledByParent") return test.error ?? "failed";
+  const culprit = `never ended: ${test.error}`;
+  return verdict.failures.some((failure) => failure.text === culprit)
+    ? "given up, because an earlier one never ended"
+    : culprit;
 }
 
 function judgeProcess(run, verdict, filesWithTests) {
