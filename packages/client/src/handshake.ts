@@ -109,10 +109,12 @@ function smallerLimit(one: number, other: number): number {
   return one === 0 || other === 0 ? Math.max(one, other) : Math.min(one, other);
 }
 
+export const clientVersion = "0.1.0";
+
 /** What brokers are told about this client; the capabilities decide what they send it. */
 const ownProperties = {
   product: "HareMQ client",
-  version: "0.1.0",
+  version: clientVersion,
   platform: `Node.js ${process.version}`,
   capabilities: {
     publisher_confirms: true,
