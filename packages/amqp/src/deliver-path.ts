@@ -10,7 +10,7 @@
  */
 
 import { copyBytes, type MessageView } from "@haremq/broker";
-import { FrameType, frameEnd, frameOverheadBytes } from "@haremq/wire";
+import { encodeText, FrameType, frameEnd, frameOverheadBytes, textByteLength } from "@haremq/wire";
 import type { Output } from "./output.ts";
 
 const frameHeadBytes = 7;
@@ -19,14 +19,15 @@ const tagAndFlagBytes = 9;
 const twoTo32 = 0x1_0000_0000;
 
 /** The bytes that all of a consumer's deliveries begin with; the frame's size is filled in later. */
-export function deliveryPrefix(channel: number, consumerTag: Buffer): Buffer {
-  const prefix = Buffer.alloc(frameHeadBytes + 4 + 1 + consumerTag.length);
+export function deliveryPrefix(channel: number, consumerTag: string): Buffer {
+  const tagLength = textByteLength(consumerTag);
+  const prefix = Buffer.alloc(frameHeadBytes + 4 + 1 + tagLength);
   prefix[0] = FrameType.Method;
   prefix.writeUInt16BE(channel, 1);
   prefix.writeUInt16BE(60, 7);
   prefix.writeUInt16BE(60, 9);
-  prefix[11] = consumerTag.length;
-  consumerTag.copy(prefix, 12);
+  prefix[11] = tagLength;
+  encodeText(consumerTag, tagLength, prefix, 12);
   return prefix;
 }
 

@@ -55,8 +55,7 @@ export class Output extends WireWriter {
 
   /** Whether deliveries may be written. */
   writable = true;
-  /** All bytes ever handed to the socket. */
-  sentBytes = 0;
+  #sentBytes = 0;
 
   constructor(socket: Socket, pool: ChunkPool, owner: OutputOwner) {
     super(0);
@@ -72,6 +71,11 @@ export class Output extends WireWriter {
       this.#announced = true;
       this.#owner.onOutput();
     }
+  }
+
+  /** All bytes ever written. */
+  get writtenBytes(): number {
+    return this.#sentBytes + this.offset;
   }
 
   /** Bytes written and not yet taken by the operating system. */
@@ -107,7 +111,7 @@ export class Output extends WireWriter {
       return;
     }
     this.#pendingBytes += bytes;
-    this.sentBytes += bytes;
+    this.#sentBytes += bytes;
     this.#underWay.push({ chunk, bytes });
     if (this.#pendingBytes > highWaterBytes) this.writable = false;
     this.#socket.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes), this.#onWritten);

@@ -174,6 +174,12 @@ export function invalidQueueArgument(
   );
 }
 
+// 501
+
+export function malformedName(): ConnectionError {
+  return new ConnectionError("FRAME_ERROR", "Malformed UTF-8 in shortstr");
+}
+
 // 530
 
 export function vhostNotFound(vhost: string): ConnectionError {

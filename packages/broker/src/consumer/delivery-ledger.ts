@@ -15,6 +15,14 @@ import type { Consumer } from "./consumer.ts";
 
 const initialCapacity = 16;
 
+/** A delivery as it is put back. */
+export interface LedgerEntry {
+  readonly tag: number;
+  readonly consumer: Consumer;
+  readonly handle: number;
+  readonly sequence: number;
+}
+
 export class DeliveryLedger {
   #capacity = 0;
   #tags = new Float64Array(0);
@@ -27,6 +35,7 @@ export class DeliveryLedger {
   #live = 0;
 
   /** The entry that `take` or `takeOldest` took out. */
+  tag = 0;
   consumer: Consumer | null = null;
   handle = 0;
   sequence = 0;
@@ -46,6 +55,19 @@ export class DeliveryLedger {
     this.#consumers[at] = consumer;
     this.#span++;
     this.#live++;
+  }
+
+  /** Puts deliveries back that were taken out, as a rolled back transaction does. */
+  restore(deliveries: readonly LedgerEntry[]): void {
+    const all = [...deliveries];
+    while (this.takeOldest(Number.POSITIVE_INFINITY)) {
+      const { tag, handle, sequence } = this;
+      all.push({ tag, consumer: this.consumer!, handle, sequence });
+    }
+    all.sort((a, b) => a.tag - b.tag);
+    for (const { tag, consumer, handle, sequence } of all) {
+      this.add(tag, consumer, handle, sequence);
+    }
   }
 
   /** Whether a delivery with this tag is unsettled. */
@@ -71,6 +93,7 @@ export class DeliveryLedger {
   }
 
   #takeAt(at: number): void {
+    this.tag = this.#tags[at]!;
     this.consumer = this.#consumers[at]!;
     this.handle = this.#handles[at]!;
     this.sequence = this.#sequences[at]!;

@@ -13,6 +13,7 @@ import {
   defaultExchangeRefused,
   exclusivelyConsumed,
   inUse,
+  malformedName,
   notEmpty,
   notFound,
   preconditionFailed,
@@ -80,7 +81,7 @@ export class Session {
 
   async declareExchange(declaration: ExchangeDeclaration): Promise<Exchange> {
     checkExchangeType(declaration.type);
-    const name = withoutLineBreaks(declaration.name);
+    const name = plainName(declaration.name);
     checkNotDefaultExchange(name);
     this.#check("configure", "exchange", name);
     let exchange = this.vhost.exchange(name);
@@ -103,13 +104,13 @@ export class Session {
   }
 
   async checkExchange(name: string): Promise<Exchange> {
-    const plain = withoutLineBreaks(name);
+    const plain = plainName(name);
     checkNotDefaultExchange(plain);
     return this.#exchange(plain);
   }
 
   async deleteExchange(name: string, ifUnused: boolean): Promise<void> {
-    const plain = withoutLineBreaks(name);
+    const plain = plainName(name);
     checkNotDefaultExchange(plain);
     if (plain.startsWith("amq.")) throw systemExchangeDeletion(plain, this.vhost.name);
     this.#check("configure", "exchange", plain);
@@ -124,20 +125,32 @@ export class Session {
   // Bindings
 
   async bind(declaration: BindingDeclaration): Promise<void> {
-    const [source, destination] = this.#bindingEnds(declaration);
-    this.vhost.bind(source, destination, declaration.routingKey, declaration.arguments);
+    const { destinationKind, routingKey } = declaration;
+    const { source, destination } = this.#bindingNames(declaration);
+    const from = this.#exchange(source);
+    const to = destinationKind === "queue" ? this.#queue(destination) : this.#exchange(destination);
+    if (destinationKind === "queue") this.#checkUnlocked(to as Queue);
+    checkBindingArguments(from, declaration.arguments);
+    this.vhost.bind(from, to, routingKey, declaration.arguments);
   }
 
+  /** Removing what is not there succeeds. */
   async unbind(declaration: BindingDeclaration): Promise<void> {
-    const [source, destination] = this.#bindingEnds(declaration);
-    this.vhost.unbind(source, destination, declaration.routingKey, declaration.arguments);
+    const { destinationKind, routingKey } = declaration;
+    const { source, destination } = this.#bindingNames(declaration);
+    const from = this.vhost.exchange(source);
+    const isQueue = destinationKind === "queue";
+    const to = isQueue ? this.vhost.queue(destination) : this.vhost.exchange(destination);
+    if (from === undefined || to === undefined) return;
+    if (isQueue) this.#checkUnlocked(to as Queue);
+    this.vhost.unbind(from, to, routingKey, declaration.arguments);
   }
 
   // Queues
 
   async declareQueue(declaration: QueueDeclaration): Promise<Queue> {
     const vhost = this.vhost;
-    let name = withoutLineBreaks(declaration.name);
+    let name = plainName(declaration.name);
     if (name === "") name = this.#generatedName("amq.gen-");
     else if (vhost.queue(name) === undefined) checkNotReserved("queue", name);
     this.#check("configure", "queue", name);
@@ -170,13 +183,13 @@ export class Session {
 
   /** A queue that exists and that this session may use. */
   async checkQueue(name: string): Promise<Queue> {
-    const queue = this.#queue(withoutLineBreaks(name));
+    const queue = this.#queue(plainName(name));
     this.#checkUnlocked(queue);
     return queue;
   }
 
   async deleteQueue(name: string, ifUnused: boolean, ifEmpty: boolean): Promise<number> {
-    const plain = withoutLineBreaks(name);
+    const plain = plainName(name);
     this.#check("configure", "queue", plain);
     const queue = this.vhost.queue(plain);
     if (queue === undefined) return 0;
@@ -187,7 +200,7 @@ export class Session {
   }
 
   async purgeQueue(name: string): Promise<number> {
-    const queue = this.#readableQueue(withoutLineBreaks(name));
+    const queue = this.#readableQueue(plainName(name));
     return queue.purge();
   }
 
@@ -213,15 +226,16 @@ export class Session {
     if (queue.autoDelete && queue.consumerCount === 0) this.#removeQueue(queue);
   }
 
-  generatedConsumerTag(): string {
-    return this.#generatedName("amq.ctag-");
+  /** The consumer tag that a client gave, or one made for it. */
+  consumerTag(given: string): string {
+    return given === "" ? this.#generatedName("amq.ctag-") : plainName(given);
   }
 
   // Publishing
 
   /** The exchange to publish to. */
   exchangeToPublish(name: string): Exchange {
-    const plain = withoutLineBreaks(name);
+    const plain = plainName(name);
     this.#check("write", "exchange", plain);
     return this.#exchange(plain);
   }
@@ -245,24 +259,18 @@ export class Session {
     return this.vhost.deleteQueue(queue);
   }
 
-  #bindingEnds(declaration: BindingDeclaration): [Exchange, Exchange | Queue] {
+  /** The names in a binding, once the user is known to be allowed to bind them. */
+  #bindingNames(declaration: BindingDeclaration): { source: string; destination: string } {
     const { destinationKind, routingKey } = declaration;
-    const destinationName = withoutLineBreaks(declaration.destination);
-    const sourceName = withoutLineBreaks(declaration.source);
-    if (destinationKind === "exchange") checkNotDefaultExchange(destinationName);
-    this.#check("write", destinationKind, destinationName);
-    checkNotDefaultExchange(sourceName);
-    this.#check("read", "exchange", sourceName);
-    const source = this.vhost.exchange(sourceName);
-    if (source !== undefined) this.#checkTopic("read", source, routingKey);
-    let destination: Exchange | Queue;
-    if (destinationKind === "queue") {
-      destination = this.#queue(destinationName);
-      this.#checkUnlocked(destination);
-    } else {
-      destination = this.#exchange(destinationName);
-    }
-    return [source ?? this.#exchange(sourceName), destination];
+    const destination = plainName(declaration.destination);
+    const source = plainName(declaration.source);
+    if (destinationKind === "exchange") checkNotDefaultExchange(destination);
+    this.#check("write", destinationKind, destination);
+    checkNotDefaultExchange(source);
+    this.#check("read", "exchange", source);
+    const from = this.vhost.exchange(source);
+    if (from !== undefined) this.#checkTopic("read", from, routingKey);
+    return { source, destination };
   }
 
   #exchange(name: string): Exchange {
@@ -330,9 +338,15 @@ export class Session {
   }
 }
 
-/** RabbitMQ drops line breaks from the names of queues and exchanges. */
-function withoutLineBreaks(name: string): string {
+/** RabbitMQ drops line breaks from names, and refuses names that are not text. */
+function plainName(name: string): string {
+  if (!isWellFormed(name)) throw malformedName();
   return name.includes("\n") || name.includes("\r") ? name.replace(/[\r\n]/g, "") : name;
+}
+
+/** Bytes that are no UTF-8 are decoded to lone surrogates, which encode to nothing sensible. */
+function isWellFormed(name: string): boolean {
+  return !/[\ud800-\udfff]/u.test(name);
 }
 
 function checkNotDefaultExchange(name: string): void {

@@ -1,0 +1,411 @@
+/**
+ * One channel: consumers and their unsettled deliveries, publishes with their confirms, the
+ * transaction. The connection hands it frames; methods that are not hot are decoded and go through
+ * `channel-methods.ts`. Towards the core it is a ConsumerSink.
+ *
+ * Invariants: delivery tags count from 1 and are never reused. A message that is delivered and owed a
+ * settlement is in the ledger until it is settled, put back by `close`, or held by the transaction.
+ * After `close` nothing is delivered.
+ *
+ * This is a hot file.
+ */
+
+import {
+  type ConsumerSink,
+  DeliveryLedger,
+  type DirectReplies,
+  MessageView,
+  type Queue,
+  type Session,
+  unknownDeliveryTag,
+  unstored,
+} from "@haremq/broker";
+import {
+  decodeText,
+  encodeBasicAck,
+  encodeBasicCancel,
+  encodeBasicGetEmpty,
+  encodeBasicGetOk,
+  encodeBasicReturn,
+  ReplyCode,
+} from "@haremq/wire";
+import { AmqpConsumer } from "./amqp-consumer.ts";
+import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
+import { deliveryPrefix, writeContent, writeDelivery } from "./deliver-path.ts";
+import type { Output } from "./output.ts";
+import { type PublishOwner, PublishPath } from "./publish-path.ts";
+import { type Settlement, Transaction } from "./transaction.ts";
+
+type Mode = "none" | "confirm" | "tx";
+
+const fetched = new MessageView();
+
+export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
+  readonly number: number;
+  readonly host: ChannelHost;
+  readonly #out: Output;
+  readonly #ledger = new DeliveryLedger();
+  readonly publishPath: PublishPath;
+  mode: Mode = "none";
+  #isClosed = false;
+
+  #deliveryTag = 0;
+  /** Unsettled deliveries that were pushed, which the shared prefetch limit counts. */
+  #pushed = 0;
+  #sharedPrefetch = 0;
+  /** The prefetch limit of consumers to come. */
+  prefetch = 0;
+  withinPrefetch = true;
+
+  readonly consumers = new Map<string, AmqpConsumer>();
+  /** Owners of pulled deliveries, by queue; made when first needed. */
+  #pullers: Map<Queue, AmqpConsumer> | undefined;
+  /** Consumers that were passed over for want of room or shared prefetch. */
+  #waiting: Set<AmqpConsumer> | undefined;
+  #cancelled: string[] = [];
+  #emitsLater = false;
+
+  #published = 0;
+  #confirmed = 0;
+  #transaction: Transaction | undefined;
+
+  /** The address for direct replies, while this channel takes them. */
+  replyAddress: string | undefined;
+  /** The consumer tag of direct replies, while this channel consumes them. */
+  replyTag: string | undefined;
+  /** What an empty queue name stands for. */
+  lastQueue = "";
+
+  constructor(number: number, host: ChannelHost) {
+    this.number = number;
+    this.host = host;
+    this.#out = host.output;
+    this.publishPath = new PublishPath(this);
+  }
+
+  get session(): Session {
+    return this.host.session;
+  }
+
+  get directReplies(): DirectReplies {
+    return this.host.broker.directReplies;
+  }
+
+  get messageBytesMax(): number {
+    return this.host.broker.limits.messageBytesMax;
+  }
+
+  // Publishing
+
+  onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+    this.host.onPublish();
+    if (this.#transaction !== undefined) {
+      this.#transaction.publish(view, queues, mandatory);
+      return;
+    }
+    if (queues.length === 1) queues[0]!.publish(view);
+    else if (queues.length === 0) this.#unroutable(view, mandatory);
+    else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+    if (this.mode === "confirm") {
+      this.#published++;
+      if (!this.#emitsLater) this.#emitLater();
+    }
+  }
+
+  #unroutable(view: MessageView, mandatory: boolean): void {
+    if (!mandatory) return;
+    const address = readAddress(view);
+    encodeBasicReturn(this.#out, this.number, {
+      replyCode: ReplyCode.NoRoute,
+      replyText: "NO_ROUTE",
+      exchange: address.exchange,
+      routingKey: address.routingKey,
+    });
+    writeContent(this.#out, this.number, view, this.host.frameMax);
+  }
+
+  #emitLater(): void {
+    this.#emitsLater = true;
+    this.host.emitLater(this);
+  }
+
+  emitPending(): void {
+    this.#emitsLater = false;
+    if (this.#published > this.#confirmed) {
+      const multiple = this.#published - this.#confirmed > 1;
+      this.#confirmed = this.#published;
+      encodeBasicAck(this.#out, this.number, { deliveryTag: this.#published, multiple });
+    }
+    if (this.#cancelled.length > 0) this.emitCancellations();
+  }
+
+  // Delivering
+
+  get writable(): boolean {
+    return this.#out.writable && !this.#isClosed;
+  }
+
+  deliver(
+    consumer: AmqpConsumer,
+    view: MessageView,
+    handle: number,
+    sequence: number,
+    redelivered: boolean,
+  ): void {
+    const tag = ++this.#deliveryTag;
+    if (handle !== unstored) {
+      this.#ledger.add(tag, consumer, handle, sequence);
+      this.#pushed++;
+      if (this.#pushed === this.#sharedPrefetch) this.withinPrefetch = false;
+    }
+    const { number, host } = this;
+    writeDelivery(this.#out, number, consumer.prefix, tag, redelivered, view, host.frameMax);
+  }
+
+  park(consumer: AmqpConsumer): void {
+    if (consumer.credit <= 0) return;
+    this.#waiting ??= new Set();
+    this.#waiting.add(consumer);
+    if (!this.writable) this.host.awaitDrain(this);
+  }
+
+  wakeWaiting(): void {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    for (const consumer of waiting) {
+      if (!this.writable || (!this.withinPrefetch && !consumer.noAck)) break;
+      waiting.delete(consumer);
+      consumer.queue.wake(consumer);
+    }
+    if (waiting.size > 0 && !this.writable) this.host.awaitDrain(this);
+  }
+
+  cancelled(consumer: AmqpConsumer): void {
+    this.dropConsumer(consumer);
+    if (!this.host.wantsCancelNotification || this.#isClosed) return;
+    // Told at the next flush, so that whoever deleted the queue reads delete-ok first.
+    this.#cancelled.push(consumer.tag);
+    if (!this.#emitsLater) this.#emitLater();
+  }
+
+  /** Tells the client about cancelled consumers; also called before a tag may be used again. */
+  emitCancellations(): void {
+    for (const consumerTag of this.#cancelled) {
+      encodeBasicCancel(this.#out, this.number, { consumerTag, nowait: true });
+    }
+    this.#cancelled = [];
+  }
+
+  /** Begins to take direct replies, as deliveries with the given consumer tag. */
+  takeReplies(tag: string): void {
+    const prefix = deliveryPrefix(this.number, tag);
+    this.replyTag = tag;
+    this.replyAddress = this.directReplies.register((view) => {
+      // A requester that does not read loses replies, and not the broker its memory.
+      if (!this.writable) return;
+      const { number, host } = this;
+      writeDelivery(this.#out, number, prefix, ++this.#deliveryTag, false, view, host.frameMax);
+    });
+  }
+
+  refuseReplies(): void {
+    if (this.replyAddress !== undefined) this.directReplies.unregister(this.replyAddress);
+    this.replyAddress = undefined;
+    this.replyTag = undefined;
+  }
+
+  /** Forgets a consumer that its client has cancelled. */
+  dropConsumer(consumer: AmqpConsumer): void {
+    this.consumers.delete(consumer.tag);
+    this.#waiting?.delete(consumer);
+  }
+
+  get(queue: Queue, noAck: boolean): void {
+    const pulled = queue.get(noAck, fetched);
+    if (pulled === undefined) {
+      encodeBasicGetEmpty(this.#out, this.number);
+      return;
+    }
+    const deliveryTag = ++this.#deliveryTag;
+    if (!noAck) {
+      const puller = this.#puller(queue);
+      puller.unsettled++;
+      this.#ledger.add(deliveryTag, puller, pulled.handle, pulled.sequence);
+    }
+    encodeBasicGetOk(this.#out, this.number, {
+      deliveryTag,
+      redelivered: pulled.redelivered,
+      ...readAddress(fetched),
+      messageCount: pulled.remaining,
+    });
+    writeContent(this.#out, this.number, fetched, this.host.frameMax);
+  }
+
+  #puller(queue: Queue): AmqpConsumer {
+    this.#pullers ??= new Map();
+    let puller = this.#pullers.get(queue);
+    if (puller === undefined) {
+      puller = AmqpConsumer.forPull(queue, this, this.number);
+      this.#pullers.set(queue, puller);
+      if (this.#pullers.size > 64) this.#forgetIdlePullers();
+    }
+    return puller;
+  }
+
+  #forgetIdlePullers(): void {
+    for (const [queue, puller] of this.#pullers!) {
+      if (puller.unsettled <= 0) this.#pullers!.delete(queue);
+    }
+  }
+
+  setSharedPrefetch(limit: number): void {
+    this.#sharedPrefetch = limit;
+    this.#updatePrefetch();
+  }
+
+  #updatePrefetch(): void {
+    const within = this.#sharedPrefetch === 0 || this.#pushed < this.#sharedPrefetch;
+    if (within === this.withinPrefetch) return;
+    this.withinPrefetch = within;
+    if (within) this.wakeWaiting();
+  }
+
+  // Settling
+
+  /** basic.ack, from its arguments. */
+  acknowledge(tag: number, multiple: boolean): void {
+    if (!multiple && this.#transaction === undefined) {
+      const ledger = this.#ledger;
+      if (!ledger.take(tag)) throw unknownDeliveryTag(tag);
+      this.#apply("ack", ledger.consumer as AmqpConsumer, ledger.handle, ledger.sequence);
+      if (!this.withinPrefetch) this.#updatePrefetch();
+      return;
+    }
+    this.settle("ack", tag, multiple);
+  }
+
+  settle(settlement: Settlement, tag: number, multiple: boolean): void {
+    const ledger = this.#ledger;
+    if (!multiple) {
+      if (!ledger.take(tag)) throw unknownDeliveryTag(tag);
+      this.#settleTaken(settlement, tag);
+    } else if (tag === 0 || ledger.has(tag)) {
+      const upTo = tag === 0 ? Number.POSITIVE_INFINITY : tag;
+      while (ledger.takeOldest(upTo)) this.#settleTaken(settlement, ledger.tag);
+    } else {
+      throw unknownDeliveryTag(tag);
+    }
+    this.#afterSettling(settlement);
+  }
+
+  /** basic.recover: everything unsettled goes back to its queue. */
+  recover(): void {
+    const ledger = this.#ledger;
+    while (ledger.takeOldest(Number.POSITIVE_INFINITY)) {
+      this.#apply("requeue", ledger.consumer as AmqpConsumer, ledger.handle, ledger.sequence);
+    }
+    this.#afterSettling("requeue");
+  }
+
+  #requeuedTo: Set<Queue> | undefined;
+
+  #settleTaken(settlement: Settlement, tag: number): void {
+    const { handle, sequence } = this.#ledger;
+    const consumer = this.#ledger.consumer as AmqpConsumer;
+    if (this.#transaction !== undefined) {
+      this.#transaction.settlements.push({ settlement, tag, consumer, handle, sequence });
+    } else {
+      this.#apply(settlement, consumer, handle, sequence);
+    }
+  }
+
+  #apply(settlement: Settlement, consumer: AmqpConsumer, handle: number, sequence: number): void {
+    const queue = consumer.queue;
+    if (settlement === "ack") {
+      queue.acknowledge(handle, sequence);
+    } else if (settlement === "reject") {
+      queue.reject(handle, sequence);
+    } else {
+      queue.requeue(handle, sequence);
+      this.#requeuedTo ??= new Set();
+      this.#requeuedTo.add(queue);
+    }
+    if (consumer.isPull) {
+      consumer.unsettled--;
+      return;
+    }
+    this.#pushed--;
+    consumer.regainCredit();
+    if (consumer.parked && !consumer.isWakeScheduled) this.host.wakeLater(consumer);
+  }
+
+  #afterSettling(settlement: Settlement): void {
+    if (!this.withinPrefetch) this.#updatePrefetch();
+    if (settlement !== "requeue" || this.#requeuedTo === undefined) return;
+    const queues = this.#requeuedTo;
+    this.#requeuedTo = undefined;
+    for (const queue of queues) queue.serve();
+  }
+
+  // Transactions
+
+  beginTransactions(): void {
+    this.mode = "tx";
+    this.#transaction ??= new Transaction(this.host.broker.messages);
+  }
+
+  commit(): void {
+    const transaction = this.#transaction!;
+    const { publishes, settlements } = transaction.take();
+    const messages = this.host.broker.messages;
+    for (const { handle, queues, mandatory } of publishes) {
+      messages.view(handle, fetched);
+      let routed = false;
+      for (const queue of queues) {
+        if (queue.deleted) continue;
+        routed = true;
+        queue.publish(fetched);
+      }
+      if (!routed) this.#unroutable(fetched, mandatory);
+      messages.release(handle);
+    }
+    for (const { settlement, consumer, handle, sequence } of settlements) {
+      this.#apply(settlement, consumer, handle, sequence);
+    }
+    this.#afterSettling("requeue");
+  }
+
+  rollback(): void {
+    const transaction = this.#transaction!;
+    transaction.dropPublishes();
+    this.#ledger.restore(transaction.take().settlements);
+  }
+
+  /** Ends the channel: what it has not settled goes back to the queues, its consumers go. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    if (this.#transaction !== undefined) this.rollback();
+    this.refuseReplies();
+    const ledger = this.#ledger;
+    const queues = new Set<Queue>();
+    while (ledger.takeOldest(Number.POSITIVE_INFINITY)) {
+      const { queue } = ledger.consumer!;
+      queue.requeue(ledger.handle, ledger.sequence);
+      queues.add(queue);
+    }
+    for (const consumer of this.consumers.values()) this.session.unsubscribe(consumer);
+    this.consumers.clear();
+    this.#waiting = undefined;
+    for (const queue of queues) queue.serve();
+  }
+}
+
+function readAddress(view: MessageView): { exchange: string; routingKey: string } {
+  const { address, addressStart, addressLength } = view;
+  const exchangeEnd = addressStart + 1 + address[addressStart]!;
+  return {
+    exchange: decodeText(address, addressStart + 1, exchangeEnd),
+    routingKey: decodeText(address, exchangeEnd + 1, addressStart + addressLength),
+  };
+}

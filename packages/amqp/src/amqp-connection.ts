@@ -1,0 +1,746 @@
+/**
+ * One AMQP connection: takes chunks from its socket, hands frames to the handshake and then to
+ * channels, and is the one place where what they throw is caught and told to the client.
+ *
+ *     header -> handshake -> running -> closing -> closed
+ *
+ * Invariants:
+ * - While a method is being carried out asynchronously no further frame is read; what came in
+ *   meanwhile is held, and the socket is paused once that is more than a chunk.
+ * - A client that publishes is not read while the broker is short of memory or disk; one that does
+ *   not read its output is not served, and in the end not read either.
+ * - Whatever a client sends, only its own connection ends.
+ *
+ * This is a hot file.
+ */
+
+import type { Socket } from "node:net";
+import type { Broker, Session } from "@haremq/broker";
+import { ConnectionError } from "@haremq/broker";
+import {
+  decodeMethod,
+  encodeChannelClose,
+  encodeChannelCloseOk,
+  encodeChannelOpenOk,
+  encodeConnectionBlocked,
+  encodeConnectionClose,
+  encodeConnectionCloseOk,
+  encodeConnectionUnblocked,
+  encodeConnectionUpdateSecretOk,
+  type FrameFault,
+  type FrameHandler,
+  FrameReader,
+  FrameType,
+  frameEnd,
+  MalformedError,
+  type Method,
+  MethodId,
+  methodHasContent,
+  UnknownMethodError,
+  WireReader,
+} from "@haremq/wire";
+import { AmqpChannel } from "./amqp-channel.ts";
+import type { AmqpConsumer } from "./amqp-consumer.ts";
+import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
+import { handleMethod } from "./channel-methods.ts";
+import type { Flushable, FlushQueue } from "./flush-queue.ts";
+import { frameErrors } from "./frame-errors.ts";
+import { Handshake, HandshakeFailure, type Negotiated } from "./handshake.ts";
+import { Heartbeat } from "./heartbeat.ts";
+import { type ChunkPool, Output, type OutputOwner } from "./output.ts";
+import {
+  describeHeader,
+  isSpoken,
+  protocolHeader,
+  protocolHeaderBytes,
+} from "./protocol-header.ts";
+import { refusalOf } from "./reply.ts";
+import type { AmqpSettings } from "./settings.ts";
+
+/** The largest frame that is taken before a size has been negotiated. */
+const handshakeFrameMax = 8192;
+/** What a suspended connection may hold before its socket is paused. */
+const heldBytesMax = 64 * 1024;
+/** A client that leaves this much unread is not read any more. */
+const unreadBytesMax = 8 * 1024 * 1024;
+/** How long a client may take to answer connection.close. */
+const closeTimeoutMs = 10_000;
+
+/** What all connections of a listener share. */
+export interface ConnectionContext {
+  readonly broker: Broker;
+  readonly settings: AmqpSettings;
+  readonly pool: ChunkPool;
+  readonly flushQueue: FlushQueue;
+  /** The connection has ended, for whatever reason. */
+  onClosed(connection: AmqpConnection): void;
+}
+
+type State = "header" | "handshake" | "running" | "closing" | "closed";
+
+const methodReader = new WireReader(Buffer.alloc(0));
+const heartbeatFrame = Buffer.from([FrameType.Heartbeat, 0, 0, 0, 0, 0, 0, frameEnd]);
+
+export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, ChannelHost {
+  readonly name: string;
+  readonly broker: Broker;
+  readonly output: Output;
+  readonly #socket: Socket;
+  readonly #context: ConnectionContext;
+  readonly #reader: FrameReader;
+  #state: State = "header";
+  #header = Buffer.alloc(0);
+  #handshake: Handshake | undefined;
+  #handshakeTimer: { cancel(): void } | undefined;
+  #closeTimer: { cancel(): void } | undefined;
+  #heartbeat: Heartbeat | undefined;
+
+  #session: Session | undefined;
+  frameMax = handshakeFrameMax;
+  #channelMax = 0;
+  wantsCancelNotification = false;
+  #wantsBlocked = false;
+
+  readonly #channels = new Map<number, AmqpChannel>();
+  /** Channels that the broker has closed and whose client has not confirmed it. */
+  readonly #closingChannels = new Set<number>();
+  #lastChannel: AmqpChannel | null = null;
+  /** The channel whose content came last in the current chunk. */
+  #contentChannel: AmqpChannel | null = null;
+
+  #suspended = false;
+  #held: Buffer | null = null;
+  #paused = false;
+  #isBlocked = false;
+  receivedBytes = 0;
+
+  #emitting: WaitingChannel[] = [];
+  #awaitingDrain: Set<WaitingChannel> | undefined;
+  #toWake: AmqpConsumer[] = [];
+  readonly #stopAlarms: () => void;
+  #closed: Promise<void>;
+  #resolveClosed!: () => void;
+
+  constructor(socket: Socket, context: ConnectionContext) {
+    this.#socket = socket;
+    this.#context = context;
+    this.broker = context.broker;
+    const peer = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
+    this.name = `${peer} -> ${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
+    this.output = new Output(socket, context.pool, this);
+    this.#reader = new FrameReader(this, handshakeFrameMax);
+    this.#closed = new Promise((resolve) => {
+      this.#resolveClosed = resolve;
+    });
+    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
+    this.#handshakeTimer = this.broker.clock.schedule(context.settings.handshakeTimeoutMs, () => {
+      this.#cutOff("handshake timed out", 0);
+    });
+    this.broker.log.debug(`accepting AMQP connection ${this.name}`);
+    socket.setNoDelay(true);
+    socket.on("data", (chunk) => this.#onData(chunk));
+    socket.on("error", (error) => this.#onSocketEnd(error.message));
+    socket.on("close", () => this.#onSocketEnd("client unexpectedly closed TCP connection"));
+  }
+
+  get session(): Session {
+    return this.#session!;
+  }
+
+  // Input
+
+  #onData(chunk: Buffer): void {
+    this.receivedBytes += chunk.length;
+    if (this.#state === "closed") return;
+    if (this.#suspended || this.#isBlocked) {
+      this.#hold(chunk);
+      return;
+    }
+    if (this.#state === "header") this.#onHeaderBytes(chunk);
+    else this.#process(chunk, 0);
+  }
+
+  #hold(chunk: Buffer): void {
+    this.#held = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
+    if (this.#held.length > heldBytesMax) this.#pause();
+  }
+
+  #onHeaderBytes(chunk: Buffer): void {
+    this.#header = this.#header.length === 0 ? chunk : Buffer.concat([this.#header, chunk]);
+    if (this.#header.length < protocolHeaderBytes) return;
+    const rest = this.#header;
+    const header = rest.subarray(0, protocolHeaderBytes);
+    this.#header = Buffer.alloc(0);
+    if (!isSpoken(header)) {
+      const spoken = describeHeader(header);
+      this.broker.log.error(`connection ${this.name} does not speak AMQP 0-9-1 but ${spoken}`);
+      this.#socket.end(protocolHeader);
+      this.#end();
+      return;
+    }
+    this.#state = "handshake";
+    const address = this.#socket.remoteAddress ?? "";
+    const peer = { address, isLoopback: isLoopback(address) };
+    const { broker, settings } = this.#context;
+    this.#handshake = new Handshake(broker, settings, this.output, peer);
+    this.#handshake.start();
+    this.#process(rest, protocolHeaderBytes);
+  }
+
+  #process(chunk: Buffer, start: number): void {
+    const at = this.#reader.read(chunk, start, chunk.length);
+    if (this.#contentChannel !== null) {
+      this.#contentChannel.publishPath.retain();
+      this.#contentChannel = null;
+    }
+    if (at < chunk.length && (this.#suspended || this.#isBlocked)) {
+      const rest = Buffer.from(chunk.subarray(at));
+      this.#held = this.#held === null ? rest : Buffer.concat([rest, this.#held]);
+    }
+    if (this.#toWake.length > 0) this.#wake();
+    this.broker.watchMemory();
+    if (this.output.pendingBytes > unreadBytesMax) this.#pause();
+  }
+
+  #wake(): void {
+    const consumers = this.#toWake;
+    this.#toWake = [];
+    for (let i = 0; i < consumers.length; i++) {
+      const consumer = consumers[i]!;
+      consumer.isWakeScheduled = false;
+      consumer.queue.wake(consumer);
+    }
+  }
+
+  /** Takes no further frame until the promise is settled. */
+  #suspend(work: Promise<void>, channel: number, methodId: number): void {
+    this.#suspended = true;
+    this.#reader.stop();
+    work
+      .catch((error: unknown) => this.#onError(error, channel, methodId))
+      .then(() => {
+        this.#suspended = false;
+        this.#goOn();
+      });
+  }
+
+  /** Reads on where a suspension or a block has stopped. */
+  #goOn(): void {
+    if (this.#suspended || this.#isBlocked || this.#state === "closed") return;
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null) this.#process(held, 0);
+    if (this.#suspended || this.#isBlocked) return;
+    if (this.#paused && this.output.pendingBytes <= unreadBytesMax) {
+      this.#paused = false;
+      this.#socket.resume();
+    }
+  }
+
+  #pause(): void {
+    if (this.#paused) return;
+    this.#paused = true;
+    this.#socket.pause();
+  }
+
+  // Frames
+
+  onMethodFrame(channel: number, buffer: Buffer, start: number, end: number): void {
+    if (end - start < 4) {
+      this.#onError(frameErrors.unknownFrame(FrameType.Method, buffer, start, end), 0, 0);
+      return;
+    }
+    const methodId =
+      (buffer[start]! << 24) |
+      (buffer[start + 1]! << 16) |
+      (buffer[start + 2]! << 8) |
+      buffer[start + 3]!;
+    try {
+      if (this.#state !== "running") {
+        this.#onMethodOutsideRunning(channel, methodId, buffer, start, end);
+        return;
+      }
+      const target = channel === 0 ? undefined : this.#channel(channel);
+      if (target === undefined) {
+        this.#onMethodWithoutChannel(channel, methodId, buffer, start, end);
+        return;
+      }
+      const path = target.publishPath;
+      if (path.isOpen) throw frameErrors.contentExpected(path.expectsHeader);
+      if (methodId === MethodId.BasicPublish) {
+        if (start + 6 >= end || !path.begin(buffer, start + 6, end)) {
+          throw frameErrors.cannotDecode(buffer, start + 4, end);
+        }
+      } else if (methodId === MethodId.BasicAck && end - start === 13) {
+        const tag = readTag(buffer, start + 4);
+        target.acknowledge(tag, (buffer[start + 12]! & 1) !== 0);
+      } else {
+        this.#onChannelMethod(target, methodId, buffer, start, end);
+      }
+    } catch (error) {
+      this.#onError(error, channel, methodId);
+    }
+  }
+
+  onHeaderFrame(channel: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#discards(channel)) return;
+    const target = this.#channel(channel);
+    const methodId = target?.publishPath.isOpen === true ? MethodId.BasicPublish : 0;
+    try {
+      if (end - start < 12) throw frameErrors.unknownFrame(FrameType.Header, buffer, start, end);
+      if (target === undefined || methodId === 0) {
+        throw this.#unexpectedContent(channel, FrameType.Header, buffer, start, end);
+      }
+      const path = target.publishPath;
+      if (!path.expectsHeader) throw frameErrors.contentExpected(false);
+      const classId = (buffer[start]! << 8) | buffer[start + 1]!;
+      if (classId !== 60) throw frameErrors.wrongHeaderClass(classId);
+      if (buffer[start + 2] !== 0 || buffer[start + 3] !== 0) {
+        throw frameErrors.contentExpected(true);
+      }
+      if (this.#contentChannel !== target) {
+        this.#contentChannel?.publishPath.retain();
+        this.#contentChannel = target;
+      }
+      path.header(buffer, start + 4, end);
+    } catch (error) {
+      this.#onError(error, channel, methodId);
+    }
+  }
+
+  onBodyPiece(channel: number, buffer: Buffer, start: number, end: number): void {
+    if (this.#discards(channel)) return;
+    const target = this.#channel(channel);
+    const methodId = target?.publishPath.isOpen === true ? MethodId.BasicPublish : 0;
+    try {
+      if (target === undefined || methodId === 0) {
+        throw this.#unexpectedContent(channel, FrameType.Body, buffer, start, end);
+      }
+      const path = target.publishPath;
+      if (path.expectsHeader) throw frameErrors.contentExpected(true);
+      if (!path.body(buffer, start, end)) throw frameErrors.contentExpected(false);
+    } catch (error) {
+      this.#onError(error, channel, methodId);
+    }
+  }
+
+  onHeartbeatFrame(channel: number): void {
+    if (channel === 0 || this.#state !== "running") return;
+    this.#onError(frameErrors.unexpectedFrame(FrameType.Heartbeat, Buffer.alloc(0)), 0, 0);
+  }
+
+  onFrameFault(fault: FrameFault): void {
+    if (this.#state === "handshake") {
+      this.#cutOff(`malformed frame: ${fault.kind}`, 0);
+    } else if (this.#state === "running") {
+      this.#onError(frameErrors.fault(fault, this.#reader.maxPayloadBytes), 0, 0);
+    }
+  }
+
+  #channel(channel: number): AmqpChannel | undefined {
+    const last = this.#lastChannel;
+    if (last !== null && last.number === channel) return last;
+    const found = this.#channels.get(channel);
+    if (found !== undefined) this.#lastChannel = found;
+    return found;
+  }
+
+  /** Content of a connection or channel that is being closed is of no interest. */
+  #discards(channel: number): boolean {
+    if (this.#state === "running") return this.#closingChannels.has(channel);
+    if (this.#state === "handshake") this.#cutOff("content before the connection is open", 0);
+    return true;
+  }
+
+  #unexpectedContent(
+    channel: number,
+    type: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): ConnectionError {
+    if (channel === 0) return frameErrors.unexpectedFrame(type, buffer.subarray(start, end));
+    return frameErrors.methodExpected();
+  }
+
+  // Methods
+
+  #onMethodOutsideRunning(
+    channel: number,
+    methodId: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (this.#state === "handshake") {
+      this.#onHandshakeMethod(channel, methodId, buffer, start, end);
+    } else if (this.#state === "closing") {
+      // Only the answer to our connection.close counts; a crossing close is answered.
+      if (methodId === MethodId.ConnectionCloseOk) this.#finish();
+      else if (methodId === MethodId.ConnectionClose) encodeConnectionCloseOk(this.output, 0);
+    }
+  }
+
+  #onHandshakeMethod(
+    channel: number,
+    methodId: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (channel !== 0) {
+      if (this.#handshake!.user === undefined) throw new HandshakeFailure("early channel", 0);
+      throw frameErrors.unexpectedFrame(FrameType.Method, buffer.subarray(start, end));
+    }
+    const method = this.#decode(methodId, buffer, start, end);
+    const work = this.#handshake!.onMethod(method).then((negotiated) => {
+      if (negotiated !== undefined) this.#run(negotiated);
+    });
+    this.#suspend(work, 0, methodId);
+  }
+
+  #run(negotiated: Negotiated): void {
+    if (this.#state !== "handshake") {
+      void negotiated.session.close();
+      return;
+    }
+    this.#state = "running";
+    this.#session = negotiated.session;
+    this.#handshake = undefined;
+    this.#handshakeTimer?.cancel();
+    this.#handshakeTimer = undefined;
+    this.frameMax = negotiated.frameMax === 0 ? 0x7fffffff : negotiated.frameMax;
+    this.#reader.maxPayloadBytes = this.frameMax - 8;
+    this.#channelMax = negotiated.channelMax;
+    const capabilities = negotiated.clientProperties.get("capabilities");
+    if (capabilities?.type === "F") {
+      const has = (name: string) => capabilities.value.get(name)?.value === true;
+      this.wantsCancelNotification = has("consumer_cancel_notify");
+      this.#wantsBlocked = has("connection.blocked");
+    }
+    if (negotiated.heartbeatSeconds > 0) {
+      this.#heartbeat = new Heartbeat(this.broker.clock, this, negotiated.heartbeatSeconds);
+    }
+    const { user, vhost } = negotiated.session;
+    this.broker.log.info(
+      `connection ${this.name}: user '${user.name}' authenticated and granted access to vhost ` +
+        `'${vhost.name}'`,
+    );
+  }
+
+  /** A method on channel 0, or on a channel that is not open. */
+  #onMethodWithoutChannel(
+    channel: number,
+    methodId: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (channel === 0) {
+      this.#onConnectionMethod(this.#decode(methodId, buffer, start, end));
+      return;
+    }
+    if (this.#closingChannels.has(channel)) {
+      this.#onMethodOfClosingChannel(channel, methodId);
+      return;
+    }
+    if (methodId !== MethodId.ChannelOpen) {
+      throw new ConnectionError("CHANNEL_ERROR", "expected 'channel.open'");
+    }
+    this.#decode(methodId, buffer, start, end);
+    const open = this.#channels.size + this.#closingChannels.size;
+    if (this.#channelMax > 0 && open >= this.#channelMax) {
+      throw new ConnectionError(
+        "NOT_ALLOWED",
+        `number of channels opened (${open}) has reached the negotiated channel_max ` +
+          `(${this.#channelMax})`,
+      );
+    }
+    this.#channels.set(channel, new AmqpChannel(channel, this));
+    encodeChannelOpenOk(this.output, channel);
+  }
+
+  #onMethodOfClosingChannel(channel: number, methodId: number): void {
+    if (methodId === MethodId.ChannelCloseOk) this.#closingChannels.delete(channel);
+    else if (methodId === MethodId.ChannelClose) encodeChannelCloseOk(this.output, channel);
+    else if (methodId === MethodId.ChannelOpen) {
+      throw new ConnectionError("CHANNEL_ERROR", "second 'channel.open' seen");
+    }
+  }
+
+  #onChannelMethod(
+    channel: AmqpChannel,
+    methodId: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): void {
+    if (methodId >>> 16 === 10) throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
+    const method = this.#decode(methodId, buffer, start, end);
+    if (method.id === MethodId.ChannelOpen) {
+      throw new ConnectionError("CHANNEL_ERROR", "second 'channel.open' seen");
+    }
+    if (method.id === MethodId.ChannelClose) {
+      channel.emitPending();
+      this.#dropChannel(channel);
+      encodeChannelCloseOk(this.output, channel.number);
+      return;
+    }
+    const work = handleMethod(channel, method);
+    if (work !== undefined) this.#suspend(work, channel.number, methodId);
+  }
+
+  #onConnectionMethod(method: Method): void {
+    if (method.id === MethodId.ConnectionClose) {
+      this.#state = "closing";
+      this.#reader.stop();
+      this.#closeChannels();
+      encodeConnectionCloseOk(this.output, 0);
+      this.broker.log.debug(`closing AMQP connection ${this.name}`);
+      this.#finish();
+    } else if (method.id === MethodId.ConnectionUpdateSecret) {
+      encodeConnectionUpdateSecretOk(this.output, 0);
+    } else {
+      throw new ConnectionError("CHANNEL_ERROR", "unexpected method in connection state running");
+    }
+  }
+
+  #decode(methodId: number, buffer: Buffer, start: number, end: number): Method {
+    methodReader.reset(buffer, start, end);
+    try {
+      const method = decodeMethod(methodReader);
+      if (methodReader.offset !== end) throw frameErrors.cannotDecode(buffer, start + 4, end);
+      if (methodHasContent(methodId as Method["id"])) {
+        throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
+      }
+      return method;
+    } catch (error) {
+      if (error instanceof MalformedError) throw frameErrors.cannotDecode(buffer, start + 4, end);
+      if (error instanceof UnknownMethodError && this.#state === "handshake") {
+        throw new HandshakeFailure(error.message, 0);
+      }
+      throw error;
+    }
+  }
+
+  // Errors and ends
+
+  /** The one place where what a client did wrong is told to it. */
+  #onError(error: unknown, channel: number, methodId: number): void {
+    if (this.#state === "closing" || this.#state === "closed") return;
+    if (error instanceof HandshakeFailure) {
+      this.#cutOff(error.message, error.delayMs);
+      return;
+    }
+    let refusal = refusalOf(error);
+    if (refusal === undefined) {
+      const reported = error instanceof Error ? error : new Error(String(error));
+      this.broker.log.error(`error on AMQP connection ${this.name}`, { error: reported });
+      refusal = { code: 541, text: "INTERNAL_ERROR", isHard: true };
+    } else {
+      const where = channel === 0 ? "" : `, channel ${channel}`;
+      this.broker.log.error(`error on AMQP connection ${this.name}${where}: ${refusal.text}`);
+    }
+    const reply = {
+      replyCode: refusal.code,
+      replyText: refusal.text,
+      classId: methodId >>> 16,
+      methodId: methodId & 0xffff,
+    };
+    const target = this.#channels.get(channel);
+    if (refusal.isHard || target === undefined) {
+      this.#close(reply);
+      return;
+    }
+    target.emitPending();
+    this.#dropChannel(target);
+    this.#closingChannels.add(channel);
+    encodeChannelClose(this.output, channel, reply);
+  }
+
+  /** Asks the client to close, which every client does in the end. */
+  #close(reply: { replyCode: number; replyText: string; classId: number; methodId: number }): void {
+    this.#state = "closing";
+    this.#closeChannels();
+    encodeConnectionClose(this.output, 0, reply);
+    this.#unblock();
+    this.#closeTimer = this.broker.clock.schedule(closeTimeoutMs, () => this.#socket.destroy());
+  }
+
+  /** Asks the client to close because the broker stops; resolves when the connection is gone. */
+  shutDown(): Promise<void> {
+    if (this.#state === "running") {
+      this.#close({
+        replyCode: 320,
+        replyText: "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+        classId: 0,
+        methodId: 0,
+      });
+    } else if (this.#state === "header" || this.#state === "handshake") {
+      this.#cutOff("the broker stops", 0);
+    }
+    return this.#closed;
+  }
+
+  /** Ends the connection without waiting for anybody. */
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  /** Ends the connection without a word to the peer. */
+  #cutOff(reason: string, delayMs: number): void {
+    if (this.#state === "closed") return;
+    this.broker.log.error(`closing AMQP connection ${this.name}: ${reason}`);
+    if (delayMs === 0) {
+      this.#finish();
+      return;
+    }
+    this.#state = "closing";
+    this.#pause();
+    this.#closeTimer = this.broker.clock.schedule(delayMs, () => this.#socket.destroy());
+  }
+
+  /** Sends what is left and ends the socket. */
+  #finish(): void {
+    this.flush();
+    this.#socket.end();
+    this.#end();
+  }
+
+  #onSocketEnd(reason: string): void {
+    if (this.#state === "running") {
+      this.broker.log.warn(`closing AMQP connection ${this.name}: ${reason}`);
+    }
+    this.#end();
+    this.#socket.destroy();
+  }
+
+  /** Gives back everything that the connection holds; safe to call twice. */
+  #end(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    this.#held = null;
+    this.#handshakeTimer?.cancel();
+    this.#closeTimer?.cancel();
+    this.#heartbeat?.stop();
+    this.#stopAlarms();
+    this.#closeChannels();
+    this.output.close();
+    this.#context.onClosed(this);
+    const closing = this.#session?.close() ?? Promise.resolve();
+    closing
+      .catch((error: unknown) => {
+        this.broker.log.error(`error at the end of AMQP connection ${this.name}`, { error });
+      })
+      .then(this.#resolveClosed);
+  }
+
+  #closeChannels(): void {
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+    this.#lastChannel = null;
+    this.#contentChannel = null;
+    this.#toWake = [];
+  }
+
+  #dropChannel(channel: AmqpChannel): void {
+    this.#channels.delete(channel.number);
+    if (this.#lastChannel === channel) this.#lastChannel = null;
+    if (this.#contentChannel === channel) this.#contentChannel = null;
+    channel.close();
+  }
+
+  // Output
+
+  onOutput(): void {
+    this.#context.flushQueue.add(this);
+  }
+
+  flush(): void {
+    const channels = this.#emitting;
+    if (channels.length > 0) {
+      this.#emitting = [];
+      for (let i = 0; i < channels.length; i++) channels[i]!.emitPending();
+    }
+    this.output.flush();
+  }
+
+  onDrain(): void {
+    const waiting = this.#awaitingDrain;
+    this.#awaitingDrain = undefined;
+    if (waiting !== undefined) {
+      for (const channel of waiting) channel.wakeWaiting();
+    }
+    if (this.#paused) this.#goOn();
+  }
+
+  emitLater(channel: WaitingChannel): void {
+    this.#emitting.push(channel);
+    // Makes sure that a flush comes even if nothing else is written.
+    this.output.ensure(0);
+  }
+
+  awaitDrain(channel: WaitingChannel): void {
+    this.#awaitingDrain ??= new Set();
+    this.#awaitingDrain.add(channel);
+  }
+
+  wakeLater(consumer: AmqpConsumer): void {
+    consumer.isWakeScheduled = true;
+    this.#toWake.push(consumer);
+  }
+
+  // Heartbeats
+
+  get writtenBytes(): number {
+    return this.output.writtenBytes;
+  }
+
+  sendHeartbeat(): void {
+    this.output.ensure(heartbeatFrame.length);
+    this.output.bytes(heartbeatFrame);
+  }
+
+  onPeerSilent(): void {
+    this.broker.log.warn(`closing AMQP connection ${this.name}: missed heartbeats from client`);
+    this.#end();
+    this.#socket.destroy();
+  }
+
+  // Shortages
+
+  onPublish(): void {
+    if (this.broker.alarms.active.size > 0 && !this.#isBlocked) this.#block();
+  }
+
+  /** A client that publishes while the broker is short is told so, and not read. */
+  #block(): void {
+    this.#isBlocked = true;
+    this.#reader.stop();
+    this.#pause();
+    if (!this.#wantsBlocked) return;
+    encodeConnectionBlocked(this.output, 0, { reason: this.broker.alarms.reason });
+  }
+
+  #onAlarm(): void {
+    if (this.broker.alarms.active.size === 0 && this.#isBlocked) {
+      this.#unblock();
+      if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
+    }
+  }
+
+  #unblock(): void {
+    if (!this.#isBlocked) return;
+    this.#isBlocked = false;
+    this.#goOn();
+  }
+}
+
+function readTag(buffer: Buffer, start: number): number {
+  const high = buffer.readUInt32BE(start);
+  return high * 0x1_0000_0000 + buffer.readUInt32BE(start + 4);
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || /^(::ffff:)?127\./.test(address);
+}

@@ -1,0 +1,69 @@
+/**
+ * Accepts AMQP 0-9-1 connections on one address. The composition root starts and stops it.
+ */
+
+import { createServer, type Server } from "node:net";
+import type { Broker } from "@haremq/broker";
+import { AmqpConnection, type ConnectionContext } from "./amqp-connection.ts";
+import { FlushQueue } from "./flush-queue.ts";
+import { ChunkPool } from "./output.ts";
+import type { AmqpSettings } from "./settings.ts";
+
+export interface ListenAddress {
+  readonly host: string;
+  /** 0 for any free port. */
+  readonly port: number;
+}
+
+export class AmqpListener {
+  readonly #broker: Broker;
+  readonly #server: Server;
+  readonly #connections = new Set<AmqpConnection>();
+
+  constructor(broker: Broker, settings: AmqpSettings) {
+    this.#broker = broker;
+    const context: ConnectionContext = {
+      broker,
+      settings,
+      pool: new ChunkPool(),
+      flushQueue: new FlushQueue(),
+      onClosed: (connection) => this.#connections.delete(connection),
+    };
+    this.#server = createServer({ noDelay: true }, (socket) => {
+      this.#connections.add(new AmqpConnection(socket, context));
+    });
+  }
+
+  /** Begins to listen; resolves to the port, and rejects if the address is not to be had. */
+  listen(address: ListenAddress): Promise<number> {
+    return new Promise((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen({ host: address.host, port: address.port, backlog: 1024 }, () => {
+        this.#server.off("error", reject);
+        this.#server.on("error", (error) => {
+          this.#broker.log.error("error on the AMQP listener", { error });
+        });
+        const bound = this.#server.address();
+        resolve(typeof bound === "object" && bound !== null ? bound.port : address.port);
+      });
+    });
+  }
+
+  get connectionCount(): number {
+    return this.#connections.size;
+  }
+
+  /**
+   * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients that
+   * have not answered after `graceMs` are cut off.
+   */
+  async close(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const timer = setTimeout(() => {
+      for (const connection of this.#connections) connection.destroy();
+    }, graceMs);
+    await Promise.all([...this.#connections].map((connection) => connection.shutDown()));
+    clearTimeout(timer);
+    await closed;
+  }
+}

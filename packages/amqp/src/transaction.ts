@@ -1,0 +1,59 @@
+/**
+ * What a transactional channel has gathered since the last commit: publishes with the queues they
+ * were routed to, and settlements. Publishes are kept in the broker's memory like queued messages.
+ * Channels apply it at commit, or drop it.
+ */
+
+import type { MessageView, Queue } from "@haremq/broker";
+import type { AmqpConsumer } from "./amqp-consumer.ts";
+
+/** What a client does with a delivery. */
+export type Settlement = "ack" | "requeue" | "reject";
+
+export interface PendingPublish {
+  readonly handle: number;
+  readonly queues: readonly Queue[];
+  readonly mandatory: boolean;
+}
+
+export interface PendingSettlement {
+  readonly settlement: Settlement;
+  readonly tag: number;
+  readonly consumer: AmqpConsumer;
+  readonly handle: number;
+  readonly sequence: number;
+}
+
+/** Where publishes are kept until the commit. */
+export interface PublishKeeper {
+  keep(view: MessageView): number;
+  release(handle: number): void;
+}
+
+export class Transaction {
+  readonly #keeper: PublishKeeper;
+  #publishes: PendingPublish[] = [];
+  settlements: PendingSettlement[] = [];
+
+  constructor(keeper: PublishKeeper) {
+    this.#keeper = keeper;
+  }
+
+  publish(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+    this.#publishes.push({ handle: this.#keeper.keep(view), queues: [...queues], mandatory });
+  }
+
+  /** Hands over everything gathered, and begins anew. */
+  take(): { publishes: PendingPublish[]; settlements: PendingSettlement[] } {
+    const taken = { publishes: this.#publishes, settlements: this.settlements };
+    this.#publishes = [];
+    this.settlements = [];
+    return taken;
+  }
+
+  /** Forgets the publishes, as rollback and the end of the channel do. */
+  dropPublishes(): void {
+    for (const { handle } of this.#publishes) this.#keeper.release(handle);
+    this.#publishes = [];
+  }
+}

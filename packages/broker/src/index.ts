@@ -1,0 +1,34 @@
+/** The door of the broker core: what adapters and the composition root may use. */
+
+export type {
+  Authenticator,
+  Authorizer,
+  Credentials,
+  LoginResult,
+  Peer,
+  Permission,
+  User,
+} from "./access/access.ts";
+export { InternalDatabase, type PermissionPatterns } from "./access/internal-database.ts";
+export { type BrokerLimits, defaultLimits } from "./access/limits.ts";
+export { Broker, type BrokerOptions } from "./broker.ts";
+export {
+  Consumer,
+  type ConsumerOptions,
+  type ConsumerSink,
+  unlimitedCredit,
+} from "./consumer/consumer.ts";
+export { consumerPriority } from "./consumer/consumer-arguments.ts";
+export { DeliveryLedger } from "./consumer/delivery-ledger.ts";
+export * from "./errors.ts";
+export { Alarms, type Shortage } from "./events/alarms.ts";
+export { type LogFields, type Logger, silentLogger } from "./events/logger.ts";
+export type { Exchange } from "./exchange/exchange.ts";
+export type { Route } from "./exchange/route.ts";
+export { copyBytes } from "./message/copy-bytes.ts";
+export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
+export { checkExpiration } from "./message/expiration.ts";
+export { MessageView, unstored } from "./message/message-view.ts";
+export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
+export { Session } from "./vhost/session.ts";
+export type { VirtualHost } from "./vhost/virtual-host.ts";
