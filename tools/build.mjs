@@ -1,6 +1,7 @@
-// npm run build: compiles every package to its dist folder. tools/start.mjs calls buildWhenStale() for the broker
-// alone, which costs some milliseconds when nothing has changed: it compares a fingerprint of the sources (paths,
-// sizes and modification times) with the one kept from the last build that succeeded.
+// npm run build: compiles every package to its dist folder. tools/start.mjs calls buildWhenStale()
+// for the broker alone, which costs some milliseconds when nothing has changed: it compares a
+// fingerprint of the sources (paths, sizes and modification times) with the one kept from the last
+// build that succeeded.
 
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -15,7 +16,10 @@ if (isMain) {
   process.exitCode = build(readdirSync(join(root, "packages")).filter(hasSources));
 }
 
-/** Builds the package in packages/`name` and those it refers to, if any of their sources has changed. */
+/**
+ * Builds the package in packages/`name` and those it refers to, if any of their sources has
+ * changed.
+ */
 export function buildWhenStale(name) {
   const stampPath = join(root, "packages", name, "dist", ".fingerprint");
   const names = [...withReferences(name)];

@@ -1,12 +1,12 @@
-// npm run generate: rewrites packages/wire/src/generated from packages/wire/src/protocol. With --check it
-// writes nothing, names the files that differ, and exits 1 if any does.
+// npm run generate: rewrites packages/wire/src/generated from packages/wire/src/protocol. With
+// --check it writes nothing, names the files that differ, and exits 1 if any does.
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { register } from "tsx/esm/api";
 import { ensureInstalled, root } from "./install.mjs";
 
 ensureInstalled();
+const { register } = await import("tsx/esm/api");
 register();
 const { generate } = await import("../packages/wire/generator/generate.ts");
 

@@ -1,9 +1,10 @@
-// Makes sure node_modules holds what package-lock.json asks for. Called first by every other tool, so that a
-// fresh clone needs no preparation. Plain Node built-ins only, because nothing else may be there yet.
+// Makes sure node_modules holds what package-lock.json asks for. Called first by every other tool,
+// so that a fresh clone needs no preparation. Plain Node built-ins only, because nothing else may
+// be there yet.
 //
-// npm keeps a lock file of its own inside node_modules that says what it has really installed. When that one
-// is newer nothing is to be done; when it is older the two are compared entry by entry, so that a mere touch of
-// package-lock.json (a git checkout, say) does not cost an install.
+// npm keeps a lock file of its own inside node_modules that says what it has really installed. When
+// that one is newer nothing is to be done; when it is older the two are compared entry by entry, so
+// that a mere touch of package-lock.json (a git checkout, say) does not cost an install.
 
 import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
@@ -12,7 +13,10 @@ import { fileURLToPath } from "node:url";
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Installs when needed. Ends the process with npm's exit code when npm fails: nothing can go on without. */
+/**
+ * Installs when needed. Ends the process with npm's exit code when npm fails: nothing can go on
+ * without.
+ */
 export function ensureInstalled() {
   if (isInstalled(join(root, "package-lock.json"), join(root, "node_modules/.package-lock.json")))
     return;
@@ -21,7 +25,10 @@ export function ensureInstalled() {
   if (code !== 0) process.exit(code);
 }
 
-/** True when everything that `wantedPath` (package-lock.json) lists is what `presentPath` says is installed. */
+/**
+ * True when everything that `wantedPath` (package-lock.json) lists is what `presentPath` says is
+ * installed.
+ */
 export function isInstalled(wantedPath, presentPath) {
   if (!existsSync(presentPath)) return false;
   if (statSync(presentPath).mtimeMs >= statSync(wantedPath).mtimeMs) return true;
@@ -36,7 +43,8 @@ export function isInstalled(wantedPath, presentPath) {
 }
 
 function runNpm(args) {
-  // Inside "npm start" npm says where it lives; a direct "node tools/start.mjs" finds it on the PATH.
+  // Inside "npm start" npm says where it lives; a direct "node tools/start.mjs" finds it on the
+  // PATH.
   const script = process.env.npm_execpath;
   const options = { cwd: root, stdio: ["ignore", 2, 2] };
   const result = script?.endsWith(".js")

@@ -1,6 +1,7 @@
-// npm run lint: everything that can be known about the code without running the product: format and lint rules
-// (Biome), types of sources and tests (TypeScript), and the project's own rules on lengths, headers, import
-// directions and dead files (test/tidy.test.ts). "npm run lint -- --fix" lets Biome correct what it can.
+// npm run lint: everything that can be known about the code without running the product: format and
+// lint rules (Biome), types of sources and tests (TypeScript), and the project's own rules on
+// lengths, headers, import directions and dead files (test/tidy.test.ts). "npm run lint -- --fix"
+// lets Biome correct what it can.
 
 import { spawnSync } from "node:child_process";
 import { ensureInstalled, root } from "./install.mjs";

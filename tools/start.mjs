@@ -1,5 +1,6 @@
-// npm start [-- OPTIONS]: runs the broker from this checkout. Installs and builds first where that is needed, then
-// loads the haremq command into this very process, so that signals and the exit code are the broker's own.
+// npm start [-- OPTIONS]: runs the broker from this checkout. Installs and builds first where that
+// is needed, then loads the haremq command into this very process, so that signals and the exit
+// code are the broker's own.
 
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";

@@ -1,8 +1,9 @@
-// Runs test files in a process of their own and gathers what happened there. Called by tools/test.mjs.
+// Runs test files in a process of their own and gathers what happened there. Called by
+// tools/test.mjs.
 //
-// The child writes its events to a file (see test-reporter.mjs) and its output is kept, to be shown only when
-// something failed. The child leads a process group of its own, so that a hung test is killed together with
-// whatever it has started.
+// The child writes its events to a file (see test-reporter.mjs) and its output is kept, to be shown
+// only when something failed. The child leads a process group of its own, so that a hung test is
+// killed together with whatever it has started.
 
 import { spawn } from "node:child_process";
 import { readFileSync, rmSync, statSync } from "node:fs";
@@ -13,7 +14,8 @@ import { root } from "./install.mjs";
 const outputLimitBytes = 1024 * 1024;
 const living = new Set();
 
-// The children lead their own process groups, so a Ctrl-C in the terminal does not reach them by itself.
+// The children lead their own process groups, so a Ctrl-C in the terminal does not reach them by
+// itself.
 for (const signal of ["SIGINT", "SIGTERM"]) {
   process.on(signal, () => {
     for (const child of living) killGroup(child);
@@ -22,9 +24,9 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
 }
 
 /**
- * Resolves, never rejects, to
- * { files, events, output, code, signal, durationMs, hung: undefined | "time" | "exit" }.
- * limits.totalMs is how long the process may take, limits.exitMs how long it may live on after its last test.
+ * Resolves, never rejects, to { files, events, output, code, signal, durationMs, hung: undefined |
+ * "time" | "exit" }. limits.totalMs is how long the process may take, limits.exitMs how long it may
+ * live on after its last test.
  */
 export async function runTestProcess(files, eventsPath, limits) {
   const startedAt = performance.now();
@@ -73,11 +75,15 @@ function entry(files) {
 
 function childEnvironment() {
   const environment = { ...process.env };
-  delete environment.NODE_TEST_CONTEXT; // set when a node:test process started us; it would change the reporter
+  // Set when we were started by a node:test process; it would change the reporter.
+  delete environment.NODE_TEST_CONTEXT;
   return environment;
 }
 
-/** Keeps the last megabyte of what the child prints, standard output and error in their order of arrival. */
+/**
+ * Keeps the last megabyte of what the child prints, standard output and error in their order of
+ * arrival.
+ */
 function keepOutput(child) {
   const chunks = [];
   let bytes = 0;
@@ -91,7 +97,10 @@ function keepOutput(child) {
   return chunks;
 }
 
-/** Kills the process when it takes too long, or when nothing but an open handle keeps it after its last test. */
+/**
+ * Kills the process when it takes too long, or when nothing but an open handle keeps it after its
+ * last test.
+ */
 function watchForHang(child, eventsPath, limits) {
   const startedAt = performance.now();
   const watch = { hung: undefined, stop: () => clearInterval(timer) };

@@ -7,8 +7,8 @@ import { root } from "./install.mjs";
 import { runningTests } from "./test-process.mjs";
 
 /**
- * Counts one process: { files, durationMs, output, passed, failures, skips }. A failure is
- * { name, place, text }, a skip { name, reason }. Everything that is wrong is a failure, counted once.
+ * Counts one process: { files, durationMs, output, passed, failures, skips }. A failure is { name,
+ * place, text }, a skip { name, reason }. Everything that is wrong is a failure, counted once.
  */
 export function judge(run, { forbidSkips }) {
   const verdict = { ...run, passed: 0, failures: [], skips: [] };
@@ -36,7 +36,10 @@ function judgeTest(test, name, verdict, forbidSkips) {
   }
 }
 
-/** One promise that is never settled makes node:test give up all tests after it; only the first is the culprit. */
+/**
+ * One promise that is never settled makes node:test give up all tests after it; only the first is
+ * the culprit.
+ */
 function explain(test, verdict) {
   if (test.failureType !== "cancelledByParent") return test.error ?? "failed";
   const culprit = `never ended: ${test.error}`;
@@ -73,9 +76,12 @@ function isCount(message) {
   return /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/.test(message ?? "");
 }
 
-/** The ended tests, each with the names of the suites around it. Events of a suite come after those inside it. */
+/**
+ * The ended tests, each with the names of the suites around it. Events of a suite come after those
+ * inside it.
+ */
 function withPaths(events) {
-  const waiting = []; // results whose surrounding suites have not ended yet, innermost information first
+  const waiting = []; // results whose surrounding suites have not ended yet
   const done = [];
   for (const test of events.filter((event) => event.event === "end")) {
     for (const inner of waiting) {
@@ -126,7 +132,10 @@ export function formatRun(verdict) {
   return lines.join("\n");
 }
 
-/** A failure in full. The output of the process follows its last failure, where it is not repeated for each. */
+/**
+ * A failure in full. The output of the process follows its last failure, where it is not repeated
+ * for each.
+ */
 export function formatFailure(verdict, failure) {
   const lines = ["", `FAILED ${failure.name}`];
   if (failure.place !== "") lines.push(`  in ${failure.place}`);

@@ -1,6 +1,7 @@
-// The node:test reporter that tools/test.mjs gives to every test process: one JSON object a line, with only what
-// the runner needs. The runner reads the file back after the process has ended, or after it had to be killed,
-// which is why every event is a line of its own that stands without those after it.
+// The node:test reporter that tools/test.mjs gives to every test process: one JSON object a line,
+// with only what the runner needs. The runner reads the file back after the process has ended, or
+// after it had to be killed, which is why every event is a line of its own that stands without
+// those after it.
 
 import { inspect } from "node:util";
 
@@ -45,5 +46,9 @@ function result(passed, data) {
 /** node:test wraps what the test threw; only the thrown thing interests the reader. */
 function describeError(failure) {
   const thrown = failure.cause ?? failure;
-  return typeof thrown === "string" ? thrown : inspect(thrown, { depth: 6 });
+  // The message of an AssertionError already shows both values.
+  const isComplete = typeof thrown === "string" || thrown?.code === "ERR_ASSERTION";
+  const text = isComplete ? (thrown.stack ?? thrown) : inspect(thrown, { depth: 6 });
+  // Node's own frames say nothing about the fault.
+  return text.replaceAll(/^ +at .*\bnode:.*\n?/gm, "");
 }

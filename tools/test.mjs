@@ -1,12 +1,14 @@
-// npm test [-- PATTERN...]: runs every test of the project, or those whose path contains one of the patterns.
+// npm test [-- PATTERN...]: runs every test of the project from source, without a build, or those
+// whose path contains one of the patterns.
 //
-//   unit tests          packages/*/src/**/*.test.ts                 all in one process, from source, no build
-//   integration tests   packages/*/test/*.test.ts, test/*.test.ts   a process for each file, two at a time
+//   unit tests          packages/*/src/**/*.test.ts                 all in one process
+//   integration tests   packages/*/test/*.test.ts, test/*.test.ts   one for each file, two at a time
 //
-// The last line is always "N passed, N failed" (", N skipped" when there are any). The exit code is not 0 when a
-// test failed, when there was no test at all, when a file could not be loaded or had no test in it, when a
-// process ended badly, and when one hung. HAREMQ_FORBID_SKIPS=1 makes a skipped test a failed one (CI sets it).
-// HAREMQ_TEST_TIMEOUT_S is how long one process may take (default 600), HAREMQ_TEST_JOBS how many run at once.
+// The last line is always "N passed, N failed" (", N skipped" when there are any). The exit code is
+// not 0 when a test failed, when there was no test at all, when a file could not be loaded or had
+// no test in it, when a process ended badly, and when one hung. HAREMQ_FORBID_SKIPS=1 makes a
+// skipped test a failed one (CI sets it). HAREMQ_TEST_TIMEOUT_S is how long one process may take
+// (default 600), HAREMQ_TEST_JOBS how many run at once.
 
 import { mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";

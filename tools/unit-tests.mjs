@@ -1,6 +1,7 @@
-// Imports all unit test files given as arguments into this one process, for node:test to run. A process for each
-// would take ten times as long. Started by tools/test.mjs. A file that cannot be loaded becomes a failing test
-// under its own name, so that it can neither hide nor take the others down.
+// Imports all unit test files given as arguments into this one process, for node:test to run. A
+// process for each would take ten times as long. Started by tools/test.mjs. A file that cannot be
+// loaded becomes a failing test under its own name, so that it can neither hide nor take the others
+// down.
 
 import { relative } from "node:path";
 import { test } from "node:test";

@@ -1,5 +1,6 @@
 #!/usr/bin/env node
-// The haremq command. Loads the compiled broker; Node 22 and later keep the compiled code between starts.
+// The haremq command. Loads the compiled broker; Node 22 and later keep the compiled code between
+// starts.
 
 import module from "node:module";
 

@@ -1,9 +1,9 @@
 /**
- * The command line of haremq: from arguments to a command, with every mistake reported as one line. Pure; main.ts
- * acts on the result.
+ * The command line of haremq: from arguments to a command, with every mistake reported as one line.
+ * Pure; main.ts acts on the result.
  *
- * The dedicated options are short forms of settings and win over --set: --port and --host replace all configured
- * listeners by one, --log-level is log.console.level.
+ * The dedicated options are short forms of settings and win over --set: --port and --host replace
+ * all configured listeners by one, --log-level is log.console.level.
  */
 
 import { parseArgs } from "node:util";
@@ -99,7 +99,8 @@ function check(token: Token): void {
   if (option.type === "boolean" && token.value !== undefined) {
     throw new UsageError(`${token.rawName} takes no value`);
   }
-  // "--port --host x" means a forgotten value. One that begins with a dash can be given as --option=-value.
+  // "--port --host x" means a forgotten value. One that begins with a dash can be given as
+  // --option=-value.
   const isMissing = token.value === undefined || (!token.inlineValue && /^-./.test(token.value));
   if (option.type === "string" && (isMissing || token.value === "")) {
     throw new UsageError(`${token.rawName} needs a value`);

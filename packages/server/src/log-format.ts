@@ -1,11 +1,15 @@
 /**
  * How a log line looks. Pure; called by log.ts for every line that is written.
  *
- *   2026-11-20 14:54:13.123 [info] accepted a connection connection="127.0.0.1:40312 -> 127.0.0.1:5672"
+ *   2026-11-20 14:54:13.123 [info] accepted a connection peer=127.0.0.1:40312
  *
- * or, as JSON, {"time":"2026-11-20T14:54:13.123Z","level":"info","message":"...","connection":"..."}. Times in text
- * are the machine's local ones, in JSON UTC. Invariants: a line end in what is logged cannot begin a line that
- * looks like one of ours, other control characters are escaped, and passwords do not come through.
+ * or, as JSON,
+ *
+ *   {"time":"2026-11-20T14:54:13.123Z","level":"info","message":"...","peer":"..."}
+ *
+ * Times in text are the machine's local ones, in JSON UTC. Invariants: a line end in what is logged
+ * cannot begin a line that looks like one of ours, other control characters are escaped, and
+ * passwords do not come through.
  */
 
 import { inspect } from "node:util";
@@ -56,7 +60,10 @@ function isSecret(name: string): boolean {
   return /pass(word|wd|phrase)?$|secret|token|authori[sz]ation|^response$/i.test(name);
 }
 
-/** amqp://user:password@host, as in reported addresses, and password: 'x', as in an object printed whole. */
+/**
+ * amqp://user:password@host, as in reported addresses, and password: 'x', as in an object printed
+ * whole.
+ */
 function hideCredentials(text: string): string {
   return text
     .replaceAll(/(\b[a-z][a-z0-9+.-]*:\/\/[^\s:/@]*):[^\s/@]*@/gi, `$1:${hidden}@`)
@@ -93,7 +100,10 @@ function clean(text: string): string {
   return escapeControls(hideCredentials(shorten(text)));
 }
 
-/** JSON as it may stand in a line: JSON.stringify leaves some characters that terminals obey as they are. */
+/**
+ * JSON as it may stand in a line: JSON.stringify leaves some characters that terminals obey as they
+ * are.
+ */
 function jsonText(value: unknown): string {
   return escapeControls(JSON.stringify(value));
 }

@@ -1,10 +1,11 @@
 /**
- * Puts log lines into a file descriptor without ever making the broker wait for whoever reads them. (Node's own
- * process.stdout writes to a pipe synchronously: a log collector that stalls would stall every client.)
+ * Puts log lines into a file descriptor without ever making the broker wait for whoever reads them.
+ * (Node's own process.stdout writes to a pipe synchronously: a log collector that stalls would
+ * stall every client.)
  *
- * Lines gather while one write is under way and go out together in the next. When they gather faster than they
- * are taken, beyond a bound, they are dropped, and a line says how many. drained() is for an orderly end,
- * flushSync() for a sudden one.
+ * Lines gather while one write is under way and go out together in the next. When they gather
+ * faster than they are taken, beyond a bound, they are dropped, and a line says how many. drained()
+ * is for an orderly end, flushSync() for a sudden one.
  */
 
 import { write as fsWrite, writeSync as fsWriteSync } from "node:fs";
@@ -66,7 +67,10 @@ export class LogWriter {
     return new Promise((resolve) => this.#onDrained.push(resolve));
   }
 
-  /** Writes what is left, as far as the descriptor takes it at once. Nothing can be written after it. */
+  /**
+   * Writes what is left, as far as the descriptor takes it at once. Nothing can be written after
+   * it.
+   */
   flushSync(): void {
     if (this.#closed) return;
     // The bytes of a write that is under way are left to it: they would come twice.

@@ -1,6 +1,6 @@
 /**
- * The server's Logger: drops what is below the configured level, formats the rest and hands it to a LogWriter.
- * Made once by main.ts and passed to whoever has something to say.
+ * The server's Logger: drops what is below the configured level, formats the rest and hands it to a
+ * LogWriter. Made once by main.ts and passed to whoever has something to say.
  */
 
 import type { LogFields, Logger } from "@haremq/broker";

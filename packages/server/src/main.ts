@@ -1,14 +1,15 @@
 /**
- * The life of the haremq process: command line, configuration, log, broker, pid file, signals, end. Called by
- * bin.ts. Everything that belongs to the process as such is here, so that the broker itself can be embedded.
+ * The life of the haremq process: command line, configuration, log, broker, pid file, signals, end.
+ * Called by bin.ts. Everything that belongs to the process as such is here, so that the broker
+ * itself can be embedded.
  *
  *   exit code 0   stopped by SIGTERM or SIGINT, every client told
  *             1   could not start, or could not stop in order
  *             2   a mistake on the command line or in a setting
  *       128 + n   a second signal n came while stopping
  *
- * An error that nobody caught is logged with its stack and does not end the process: one connection's bad luck
- * must not take the others' messages.
+ * An error that nobody caught is logged with its stack and does not end the process: one
+ * connection's bad luck must not take the others' messages.
  */
 
 import { resolve } from "node:path";

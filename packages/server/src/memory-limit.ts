@@ -1,13 +1,15 @@
 /**
- * How much memory there is for the broker: what the machine has, or less when a container or a service manager
- * allows less. The relative memory watermark is a share of it. Called once at the start.
+ * How much memory there is for the broker: what the machine has, or less when a container or a
+ * service manager allows less. The relative memory watermark is a share of it. Called once at the
+ * start.
  *
- * Linux tells by control groups. A process is in one group of each hierarchy, groups lie inside groups, and the
- * smallest limit on the way up counts. Inside a container the path that /proc/self/cgroup names often does not
- * exist, since the container's own group is mounted as the root: then the root's limit is the one.
+ * Linux tells by control groups. A process is in one group of each hierarchy, groups lie inside
+ * groups, and the smallest limit on the way up counts. Inside a container the path that
+ * /proc/self/cgroup names often does not exist, since the container's own group is mounted as the
+ * root: then the root's limit is the one.
  *
- *   version 2   /proc/self/cgroup: 0::/a/b            /sys/fs/cgroup/a/b/memory.max (also memory.high)
- *   version 1   /proc/self/cgroup: 9:memory:/a/b      /sys/fs/cgroup/memory/a/b/memory.limit_in_bytes
+ *   version 2   0::/a/b         /sys/fs/cgroup/a/b/memory.max and memory.high
+ *   version 1   9:memory:/a/b   /sys/fs/cgroup/memory/a/b/memory.limit_in_bytes
  */
 
 import { readFileSync } from "node:fs";
@@ -51,7 +53,10 @@ function withParents(path: string): string[] {
   return words.map((_, index) => `/${words.slice(0, index + 1).join("/")}`).concat("");
 }
 
-/** "max", an empty or a missing file say that there is no limit; version 1 says it with a number near 2^63. */
+/**
+ * "max", an empty or a missing file say that there is no limit; version 1 says it with a number
+ * near 2^63.
+ */
 function parseLimit(text: string | undefined): number {
   const trimmed = text?.trim() ?? "";
   return /^[1-9]\d*$/.test(trimmed) ? Number(trimmed) : Number.POSITIVE_INFINITY;

@@ -1,7 +1,7 @@
 /**
- * The file that tells service managers and scripts which process the broker is: its number and a line end, as
- * RabbitMQ writes it. Written once the broker accepts connections, so that its appearance means "ready"; put in
- * place with a rename, so that nobody can read half of it.
+ * The file that tells service managers and scripts which process the broker is: its number and a
+ * line end, as RabbitMQ writes it. Written once the broker accepts connections, so that its
+ * appearance means "ready"; put in place with a rename, so that nobody can read half of it.
  */
 
 import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";

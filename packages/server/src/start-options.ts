@@ -1,6 +1,7 @@
 /**
- * What startBroker() takes, and how it becomes a BrokerConfig. Embedders give a port and perhaps some of RabbitMQ's
- * settings; the haremq command gives a whole configuration that it has read already.
+ * What startBroker() takes, and how it becomes a BrokerConfig. Embedders give a port and perhaps
+ * some of RabbitMQ's settings; the haremq command gives a whole configuration that it has read
+ * already.
  */
 
 import type { Logger } from "@haremq/broker";
@@ -15,11 +16,15 @@ import { version } from "./version.ts";
 export interface StartOptions {
   /** The AMQP port; 0 picks a free one. Default 5672. Replaces listeners among the settings. */
   readonly port?: number | undefined;
-  /** The address to listen on. An embedded broker is by default only reachable from its own machine. */
+  /**
+   * The address to listen on. An embedded broker is by default only reachable from its own machine.
+   */
   readonly host?: string | undefined;
   /** Where data is kept. Without it everything is gone when the broker stops. */
   readonly dataDirectory?: string | undefined;
-  /** RabbitMQ's configuration keys, as in rabbitmq.conf: { heartbeat: 30, loopback_users: "none" }. */
+  /**
+   * RabbitMQ's configuration keys, as in rabbitmq.conf: { heartbeat: 30, loopback_users: "none" }.
+   */
   readonly settings?: Readonly<Record<string, string | number | boolean>> | undefined;
   /** A configuration that is complete already; then none of the options above may be given. */
   readonly config?: BrokerConfig | undefined;

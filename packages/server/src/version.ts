@@ -1,6 +1,6 @@
 /**
- * The version of this package, as its package.json has it. Read once, because package.json is not part of what is
- * compiled; it lies one folder above both src and dist.
+ * The version of this package, as its package.json has it. Read once, because package.json is not
+ * part of what is compiled; it lies one folder above both src and dist.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,7 +1,8 @@
 /**
- * Everything about one broker that can be configured, parsed, checked and typed. It is made once, at the edge
- * (load-config.ts), handed to startBroker, and never changes or is read from anywhere global, so that two brokers
- * in a process can differ. Numbers without limit are Infinity. The names of RabbitMQ's keys stand at each field.
+ * Everything about one broker that can be configured, parsed, checked and typed. It is made once,
+ * at the edge (load-config.ts), handed to startBroker, and never changes or is read from anywhere
+ * global, so that two brokers in a process can differ. Numbers without limit are Infinity. The
+ * names of RabbitMQ's keys stand at each field.
  */
 
 import type { ListenerAddress } from "./listener-address.ts";
@@ -67,7 +68,10 @@ export interface AccessConfig {
 export type AuthMechanism = "PLAIN" | "AMQPLAIN";
 
 export interface MemoryConfig {
-  /** vm_memory_high_watermark.relative or .absolute: publishers wait while more is in use. See memory-limit.ts. */
+  /**
+   * vm_memory_high_watermark.relative or .absolute: publishers wait while more is in use. See
+   * memory-limit.ts.
+   */
   readonly highWatermark: { readonly relative: number } | { readonly absoluteBytes: number };
   /** total_memory_available_override_value; undefined: what the machine or the container has. */
   readonly totalBytes: number | undefined;

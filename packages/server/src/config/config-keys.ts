@@ -1,9 +1,10 @@
 /**
- * The settings that have an effect: for every key what values it takes and where they go. Used by load-config.ts
- * only. A new setting is one row here and one field in broker-config.ts.
+ * The settings that have an effect: for every key what values it takes and where they go. Used by
+ * load-config.ts only. A new setting is one row here and one field in broker-config.ts.
  *
- * The rows write into a draft. What is spread over many keys (listeners, users, mechanisms) is gathered there by
- * name, because the first of them replaces the default as a whole, as in RabbitMQ; finishDraft() puts it together.
+ * The rows write into a draft. What is spread over many keys (listeners, users, mechanisms) is
+ * gathered there by name, because the first of them replaces the default as a whole, as in
+ * RabbitMQ; finishDraft() puts it together.
  */
 
 import type { BrokerConfig, LogLevel } from "./broker-config.ts";
@@ -43,7 +44,10 @@ export interface Draft {
 export interface ConfigKey {
   /** As in setting-key.ts. */
   readonly pattern: string;
-  /** `name` is the word that the pattern's star stands for. Throws ConfigError, without naming the key. */
+  /**
+   * `name` is the word that the pattern's star stands for. Throws ConfigError, without naming the
+   * key.
+   */
   readonly apply: (draft: Draft, value: string, name: string) => void;
 }
 
@@ -64,7 +68,8 @@ const logLevel: ValueParser<LogLevel> = (value) => {
     ...(["error", "critical", "alert", "emergency", "none"] as const),
   )(value);
   if (word === "notice" || word === "warning") return "warn";
-  // We have nothing worse than an error, and someone who asks for the worst only does not want silence.
+  // We have nothing worse than an error, and someone who asks for the worst only does not want
+  // silence.
   return word === "critical" || word === "alert" || word === "emergency" ? "error" : word;
 };
 
@@ -154,7 +159,8 @@ const accessKeys: readonly ConfigKey[] = [
 ];
 
 const memoryKeys: readonly ConfigKey[] = [
-  // 0 blocks every publisher; above 1 there is more than the machine has, which RabbitMQ accepts too.
+  // 0 blocks every publisher; above 1 there is more than the machine has, which RabbitMQ accepts
+  // too.
   key("vm_memory_high_watermark.relative", ratio(0, 100), (draft, value) => {
     draft.relativeWatermark = value;
   }),

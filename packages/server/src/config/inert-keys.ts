@@ -1,7 +1,8 @@
 /**
- * Keys that RabbitMQ 3.x or 4.x knows and that change nothing in this broker, or nothing yet. They are accepted,
- * whatever their value, so that a configuration can be taken over as it is, and the log names them once. A key
- * that gets an effect moves to config-keys.ts. Patterns as in setting-key.ts; whole families of plugins are open.
+ * Keys that RabbitMQ 3.x or 4.x knows and that change nothing in this broker, or nothing yet. They
+ * are accepted, whatever their value, so that a configuration can be taken over as it is, and the
+ * log names them once. A key that gets an effect moves to config-keys.ts. Patterns as in
+ * setting-key.ts; whole families of plugins are open.
  */
 export const inertKeys: readonly string[] = [
   // Listeners and TLS

@@ -1,7 +1,7 @@
 /**
- * From settings, `key = value` pairs in RabbitMQ's words, to one BrokerConfig. Called by the command line and by
- * whoever embeds the broker with settings of their own. The order of settings does not matter, except that the last
- * one of the same key wins.
+ * From settings, `key = value` pairs in RabbitMQ's words, to one BrokerConfig. Called by the
+ * command line and by whoever embeds the broker with settings of their own. The order of settings
+ * does not matter, except that the last one of the same key wins.
  */
 
 import type { AuthMechanism, BrokerConfig } from "./broker-config.ts";

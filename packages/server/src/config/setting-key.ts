@@ -1,7 +1,7 @@
 /**
- * Keys of settings and the patterns that describe them. A key is words with dots between them, where "\." is a dot
- * inside a word (a user called first.last is loopback_users.first\.last). In a pattern "*" stands for any one word
- * and a last "**" for any words, at least one.
+ * Keys of settings and the patterns that describe them. A key is words with dots between them,
+ * where "\." is a dot inside a word (a user called first.last is loopback_users.first\.last). In a
+ * pattern "*" stands for any one word and a last "**" for any words, at least one.
  */
 
 /** The words of a key, with escaped dots resolved. */
@@ -9,7 +9,9 @@ export function splitKey(key: string): string[] {
   return key.split(/(?<!\\)\./).map((word) => word.replaceAll("\\.", "."));
 }
 
-/** The words that the stars stand for, in their order, or undefined when the pattern does not match. */
+/**
+ * The words that the stars stand for, in their order, or undefined when the pattern does not match.
+ */
 export function matchKey(pattern: string, words: readonly string[]): string[] | undefined {
   const parts = pattern.split(".");
   const open = parts.at(-1) === "**";
@@ -24,7 +26,10 @@ export function matchKey(pattern: string, words: readonly string[]): string[] | 
   return stars;
 }
 
-/** The known key that the unknown one is most like, its own words standing where the pattern has stars. */
+/**
+ * The known key that the unknown one is most like, its own words standing where the pattern has
+ * stars.
+ */
 export function nearestKey(key: string, patterns: readonly string[]): string {
   const words = splitKey(key);
   let best = "";
@@ -40,7 +45,10 @@ export function nearestKey(key: string, patterns: readonly string[]): string {
   return best;
 }
 
-/** How many letters must be put in, taken out, replaced or swapped with their neighbour to get from a to b. */
+/**
+ * How many letters must be put in, taken out, replaced or swapped with their neighbour to get from
+ * a to b.
+ */
 export function editDistance(a: string, b: string): number {
   let beforeLast: number[] = [];
   let last = Array.from({ length: b.length + 1 }, (_, column) => column);

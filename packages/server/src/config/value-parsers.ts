@@ -1,7 +1,7 @@
 /**
- * From the text after `key =` to a typed value. Each parser takes the text, already trimmed, and returns the
- * value or throws a ConfigError that says what would have been right; the caller puts the key in front.
- * The accepted spellings are those of RabbitMQ's configuration schema.
+ * From the text after `key =` to a typed value. Each parser takes the text, already trimmed, and
+ * returns the value or throws a ConfigError that says what would have been right; the caller puts
+ * the key in front. The accepted spellings are those of RabbitMQ's configuration schema.
  */
 
 import { ConfigError } from "./config-error.ts";
@@ -26,7 +26,10 @@ export function integerOrInfinity(min: number): ValueParser<number> {
   };
 }
 
-/** A number above 0. RabbitMQ allows a memory watermark of 0 (block every publisher) and above 1 too. */
+/**
+ * A number above 0. RabbitMQ allows a memory watermark of 0 (block every publisher) and above 1
+ * too.
+ */
 export function ratio(min: number, max: number): ValueParser<number> {
   return (text) => {
     const value = /^\+?\d+(\.\d+)?$/.test(text) ? Number(text) : Number.NaN;
@@ -58,10 +61,15 @@ export function nonEmptyText(value: string): string {
   return value;
 }
 
-/** As RabbitMQ has it: a lone letter or one with "i" is a power of 1024, one with a plain "B" a power of 1000. */
+/**
+ * As RabbitMQ has it: a lone letter or one with "i" is a power of 1024, one with a plain "B" a
+ * power of 1000.
+ */
 const unitExponents: Readonly<Record<string, number>> = { k: 1, m: 2, g: 3, t: 4, p: 5 };
 
-/** An information unit: 500MB, 500MiB, 10G, 1024M, 10000000000. Not for fractions, as in RabbitMQ. */
+/**
+ * An information unit: 500MB, 500MiB, 10G, 1024M, 10000000000. Not for fractions, as in RabbitMQ.
+ */
 export function size(min: number, max: number): ValueParser<number> {
   return (text) => {
     const match = /^(\d+) ?(?:([kmgtp])(i?b?))?$/i.exec(text);
