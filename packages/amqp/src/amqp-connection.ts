@@ -57,8 +57,6 @@ import {
 import { refusalOf } from "./reply.ts";
 import type { AmqpSettings } from "./settings.ts";
 
-/** The largest frame that is taken before a size has been negotiated. */
-const handshakeFrameMax = 8192;
 /** What a suspended connection may hold before its socket is paused. */
 const heldBytesMax = 64 * 1024;
 /** A client that leaves this much unread is not read any more. */
@@ -89,14 +87,14 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   readonly #context: ConnectionContext;
   readonly #reader: FrameReader;
   #state: State = "header";
-  #header = Buffer.alloc(0);
+  #header: Buffer = Buffer.alloc(0);
   #handshake: Handshake | undefined;
   #handshakeTimer: { cancel(): void } | undefined;
   #closeTimer: { cancel(): void } | undefined;
   #heartbeat: Heartbeat | undefined;
 
   #session: Session | undefined;
-  frameMax = handshakeFrameMax;
+  frameMax: number;
   #channelMax = 0;
   wantsCancelNotification = false;
   #wantsBlocked = false;
@@ -128,7 +126,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     const peer = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
     this.name = `${peer} -> ${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
     this.output = new Output(socket, context.pool, this);
-    this.#reader = new FrameReader(this, handshakeFrameMax);
+    this.frameMax = context.settings.initialFrameMaxBytes;
+    this.#reader = new FrameReader(this, this.frameMax);
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });

@@ -10,18 +10,21 @@ import { ChunkPool } from "./output.ts";
 import type { AmqpSettings } from "./settings.ts";
 
 export interface ListenAddress {
-  readonly host: string;
+  /** undefined: every interface. */
+  readonly host: string | undefined;
   /** 0 for any free port. */
   readonly port: number;
 }
 
 export class AmqpListener {
   readonly #broker: Broker;
+  readonly #settings: AmqpSettings;
   readonly #server: Server;
   readonly #connections = new Set<AmqpConnection>();
 
   constructor(broker: Broker, settings: AmqpSettings) {
     this.#broker = broker;
+    this.#settings = settings;
     const context: ConnectionContext = {
       broker,
       settings,
@@ -29,7 +32,13 @@ export class AmqpListener {
       flushQueue: new FlushQueue(),
       onClosed: (connection) => this.#connections.delete(connection),
     };
-    this.#server = createServer({ noDelay: true }, (socket) => {
+    const { keepAlive } = settings;
+    this.#server = createServer({ noDelay: true, keepAlive }, (socket) => {
+      if (this.#connections.size >= settings.connectionMax) {
+        broker.log.warn(`refused a connection: ${settings.connectionMax} are open, the limit`);
+        socket.destroy();
+        return;
+      }
       this.#connections.add(new AmqpConnection(socket, context));
     });
   }
@@ -38,13 +47,15 @@ export class AmqpListener {
   listen(address: ListenAddress): Promise<number> {
     return new Promise((resolve, reject) => {
       this.#server.once("error", reject);
-      this.#server.listen({ host: address.host, port: address.port, backlog: 1024 }, () => {
+      const { host, port } = address;
+      const { backlog } = this.#settings;
+      this.#server.listen({ ...(host === undefined ? {} : { host }), port, backlog }, () => {
         this.#server.off("error", reject);
         this.#server.on("error", (error) => {
           this.#broker.log.error("error on the AMQP listener", { error });
         });
         const bound = this.#server.address();
-        resolve(typeof bound === "object" && bound !== null ? bound.port : address.port);
+        resolve(typeof bound === "object" && bound !== null ? bound.port : port);
       });
     });
   }

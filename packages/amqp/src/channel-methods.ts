@@ -7,6 +7,7 @@
 import {
   ChannelError,
   ConnectionError,
+  checkConsumerArguments,
   consumerPriority,
   consumerTagReused,
   DirectReplies,
@@ -272,14 +273,14 @@ function consume(channel: AmqpChannel, args: BasicConsume): void {
     consumeReplies(channel, args);
     return;
   }
-  const queue = session.queueToConsume(name, args.exclusive);
-  const priority = consumerPriority(args.arguments, queue.name, session.vhost.name);
+  const queue = session.queueToConsume(name, args.exclusive, args.arguments);
+  const priority = consumerPriority(args.arguments);
   const tag = session.consumerTag(given);
   const consumer = new AmqpConsumer(queue, channel, channel.number, {
     tag,
     noAck: args.noAck,
     exclusive: args.exclusive,
-    priority,
+    priority: consumerPriority(args.arguments),
     prefetch: channel.prefetch,
     arguments: args.arguments,
   });

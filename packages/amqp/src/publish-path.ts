@@ -16,11 +16,11 @@
  */
 
 import {
-  ChannelError,
   ConnectionError,
   checkExpiration,
   DirectReplies,
   type Exchange,
+  fieldTypeName,
   internalExchangePublish,
   MessageView,
   messageTooLarge,
@@ -41,10 +41,10 @@ import {
   fieldText,
   PropertyFlag,
   PropertyScan,
+  removeHeader,
   replaceReplyTo,
   scanProperties,
   WireReader,
-  withoutHeader,
 } from "@haremq/wire";
 
 const expectMethod = 0;
@@ -258,7 +258,8 @@ export class PublishPath {
     if (replyTo === replyQueueName) {
       // A request for a direct reply: its reply-to becomes the address of this channel's requester.
       if (replyAddress === undefined) throw preconditionFailed("fast reply consumer does not exist");
-      replaceProperties(view, (bytes) => replaceReplyTo(bytes, replyAddress));
+      const end = view.propertiesStart + view.propertiesLength;
+      setProperties(view, replaceReplyTo(view.properties, view.propertiesStart, end, replyAddress));
     }
     const { user } = session;
     if (userId !== undefined && userId !== user.name && !user.tags.includes("impersonator")) {
@@ -272,7 +273,10 @@ export class PublishPath {
   #carbonCopies(view: MessageView, headers: FieldTable): string[] | undefined {
     const cc = routingKeysIn(headers, "CC");
     const bcc = routingKeysIn(headers, "BCC");
-    if (bcc !== undefined) replaceProperties(view, (bytes) => withoutHeader(bytes, "BCC"));
+    if (bcc !== undefined) {
+      const end = view.propertiesStart + view.propertiesLength;
+      setProperties(view, removeHeader(view.properties, view.propertiesStart, end, "BCC"));
+    }
     if (cc === undefined && bcc === undefined) return undefined;
     return [...(cc ?? []), ...(bcc ?? [])];
   }
@@ -331,22 +335,18 @@ export class PublishPath {
   }
 }
 
-function replaceProperties(view: MessageView, replace: (bytes: Buffer) => Buffer): void {
-  const from = view.propertiesStart;
-  const replaced = replace(view.properties.subarray(from, from + view.propertiesLength));
-  view.properties = replaced;
+function setProperties(view: MessageView, properties: Buffer): void {
+  view.properties = properties;
   view.propertiesStart = 0;
-  view.propertiesLength = replaced.length;
+  view.propertiesLength = properties.length;
 }
 
 function routingKeysIn(headers: FieldTable, name: string): string[] | undefined {
   const value = headers.get(name);
   if (value === undefined) return undefined;
   if (value.type !== "A") {
-    throw new ChannelError(
-      "PRECONDITION_FAILED",
-      `invalid message: {unacceptable_type_in_header,<<"${name}">>,${value.type}}`,
-    );
+    const type = fieldTypeName(value.type);
+    throw preconditionFailed(`invalid message: {unacceptable_type_in_header,"${name}",${type}}`);
   }
   const keys: string[] = [];
   for (const item of value.value) {

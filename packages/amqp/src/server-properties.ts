@@ -6,6 +6,7 @@
 import { FieldTable } from "@haremq/wire";
 
 export interface ServerIdentity {
+  readonly product: string;
   /** Our own version. */
   readonly version: string;
   /** The version of RabbitMQ that clients are to see. */
@@ -31,7 +32,7 @@ export function serverProperties(identity: ServerIdentity): FieldTable {
     haremq_version: identity.version,
     information: "Licensed under the Apache License 2.0",
     platform: `Node.js ${process.versions.node}`,
-    product: "HareMQ",
+    product: identity.product,
     version: identity.rabbitmqVersion,
   });
 }

@@ -11,6 +11,14 @@ export interface AmqpSettings {
   readonly heartbeatSeconds: number;
   /** How long a client may take from the first byte to connection.open. */
   readonly handshakeTimeoutMs: number;
+  /** The largest frame that is taken before connection.tune-ok. */
+  readonly initialFrameMaxBytes: number;
+  /** Connections of the listener; more are refused. */
+  readonly connectionMax: number;
+  /** Connections that may wait to be accepted. */
+  readonly backlog: number;
+  /** Whether the operating system probes silent connections. */
+  readonly keepAlive: boolean;
   /** Mechanisms offered, in order. */
   readonly mechanisms: readonly string[];
   readonly identity: ServerIdentity;
@@ -21,6 +29,15 @@ export const defaultAmqpSettings: AmqpSettings = {
   channelMax: 2047,
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
+  initialFrameMaxBytes: 8192,
+  connectionMax: Number.POSITIVE_INFINITY,
+  backlog: 1024,
+  keepAlive: false,
   mechanisms: ["PLAIN", "AMQPLAIN"],
-  identity: { version: "0.0.0", rabbitmqVersion: "3.13.7", clusterName: "haremq@localhost" },
+  identity: {
+    product: "HareMQ",
+    version: "0.0.0",
+    rabbitmqVersion: "3.13.7",
+    clusterName: "haremq@localhost",
+  },
 };

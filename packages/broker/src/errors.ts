@@ -180,6 +180,13 @@ export function malformedName(): ConnectionError {
   return new ConnectionError("FRAME_ERROR", "Malformed UTF-8 in shortstr");
 }
 
+// 503
+
+export function unknownExchangeType(type: string): ConnectionError {
+  const kind = type === "" ? "invalid" : "unknown";
+  return new ConnectionError("COMMAND_INVALID", `${kind} exchange type '${type}'`);
+}
+
 // 530
 
 export function vhostNotFound(vhost: string): ConnectionError {

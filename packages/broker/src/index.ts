@@ -18,7 +18,7 @@ export {
   type ConsumerSink,
   unlimitedCredit,
 } from "./consumer/consumer.ts";
-export { consumerPriority } from "./consumer/consumer-arguments.ts";
+export { checkConsumerArguments, consumerPriority } from "./consumer/consumer-arguments.ts";
 export { DeliveryLedger } from "./consumer/delivery-ledger.ts";
 export * from "./errors.ts";
 export { Alarms, type Shortage } from "./events/alarms.ts";
@@ -28,7 +28,9 @@ export type { Route } from "./exchange/route.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
 export { checkExpiration } from "./message/expiration.ts";
+export type { MessageStore } from "./message/message-store.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
+export { fieldTypeName } from "./vhost/field-text.ts";
 export { Session } from "./vhost/session.ts";
 export type { VirtualHost } from "./vhost/virtual-host.ts";

@@ -8,6 +8,8 @@
 import type { Random } from "@haremq/kernel";
 import type { FieldTable } from "@haremq/wire";
 import type { Authorizer, Permission, User } from "../access/access.ts";
+import type { Consumer } from "../consumer/consumer.ts";
+import { checkConsumerArguments } from "../consumer/consumer-arguments.ts";
 import {
   accessRefused,
   defaultExchangeRefused,
@@ -23,13 +25,12 @@ import {
   resourceText,
   singleActiveConsumerGet,
   systemExchangeDeletion,
+  unknownExchangeType,
 } from "../errors.ts";
-import type { Consumer } from "../consumer/consumer.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
-import { checkExchangeType } from "../exchange/exchange-types.ts";
-import { checkQueueArguments } from "../queue/queue-arguments.ts";
 import type { Queue } from "../queue/queue.ts";
+import { checkQueueArguments, checkServerNamed } from "../queue/queue-arguments.ts";
+import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
 import { fieldTypeName } from "./field-text.ts";
 import type { VirtualHost } from "./virtual-host.ts";
 
@@ -80,7 +81,7 @@ export class Session {
   // Exchanges
 
   async declareExchange(declaration: ExchangeDeclaration): Promise<Exchange> {
-    checkExchangeType(declaration.type);
+    this.#checkExchangeType(declaration.type);
     const name = plainName(declaration.name);
     checkNotDefaultExchange(name);
     this.#check("configure", "exchange", name);
@@ -130,7 +131,8 @@ export class Session {
     const from = this.#exchange(source);
     const to = destinationKind === "queue" ? this.#queue(destination) : this.#exchange(destination);
     if (destinationKind === "queue") this.#checkUnlocked(to as Queue);
-    checkBindingArguments(from, declaration.arguments);
+    const invalid = this.vhost.topology.validateBinding(from, routingKey, declaration.arguments);
+    if (invalid !== undefined) throw preconditionFailed(invalid.explanation);
     this.vhost.bind(from, to, routingKey, declaration.arguments);
   }
 
@@ -148,11 +150,17 @@ export class Session {
 
   // Queues
 
-  async declareQueue(declaration: QueueDeclaration): Promise<Queue> {
+  async declareQueue(given: QueueDeclaration): Promise<Queue> {
     const vhost = this.vhost;
+    // What goes with its connection anyway is not made durable, and does not count as such.
+    const declaration = { ...given, durable: given.durable && !given.exclusive };
     let name = plainName(declaration.name);
-    if (name === "") name = this.#generatedName("amq.gen-");
-    else if (vhost.queue(name) === undefined) checkNotReserved("queue", name);
+    if (name === "") {
+      checkServerNamed(declaration.arguments);
+      name = this.#generatedName("amq.gen-");
+    } else {
+      checkNotReserved("queue", name);
+    }
     this.#check("configure", "queue", name);
     const found = vhost.queue(name);
     if (found !== undefined) {
@@ -207,8 +215,9 @@ export class Session {
   // Consuming
 
   /** The queue to consume from, once everything that RabbitMQ checks is in order. */
-  queueToConsume(name: string, exclusive: boolean): Queue {
+  queueToConsume(name: string, exclusive: boolean, args: FieldTable): Queue {
     const queue = this.#readableQueue(name);
+    checkConsumerArguments(args, queue, this.vhost.name);
     if (!isFreeFor(queue, exclusive)) throw exclusivelyConsumed(queue.name, this.vhost.name);
     return queue;
   }
@@ -313,6 +322,10 @@ export class Session {
       return;
     }
     throw accessRefused(permission, "exchange", exchange.name, vhost.name, user.name);
+  }
+
+  #checkExchangeType(type: string): void {
+    if (!this.vhost.topology.types.has(type)) throw unknownExchangeType(type);
   }
 
   /** An argument that names an exchange, which must be a string. */
