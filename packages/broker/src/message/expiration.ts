@@ -40,8 +40,6 @@ function parseExpiration(text: string): number {
 
 function invalidExpiration(text: string, reason: string, term?: string): Error {
   const explanation = `invalid expiration '${text}': `;
-  // The column counts octets, as RabbitMQ's strings do.
-  const column = Buffer.byteLength(explanation);
-  const detail = term === undefined ? reason : erlangPair(reason, term, column);
+  const detail = term === undefined ? reason : erlangPair(reason, term, explanation);
   return preconditionFailed(explanation + detail);
 }
