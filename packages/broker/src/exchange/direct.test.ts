@@ -1,0 +1,10 @@
+import { FieldTable } from "@haremq/wire";
+import { directType } from "./direct.ts";
+import { exchangeContract } from "./exchange.contract.ts";
+
+exchangeContract({
+  type: directType,
+  binding: { routingKey: "a.*", arguments: new FieldTable() },
+  matching: { routingKey: "a.*" },
+  other: { routingKey: "a.b" },
+});

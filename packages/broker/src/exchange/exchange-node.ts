@@ -1,0 +1,63 @@
+/**
+ * An exchange inside the topology: what was declared, its bindings, its matcher, and the routes that
+ * lead from it or through it. Nothing outside this folder sees one as anything but an `Exchange`.
+ */
+
+import { type FieldTable, fieldText } from "@haremq/wire";
+import type { Binding } from "./binding.ts";
+import type { Exchange, ExchangeSpec } from "./exchange.ts";
+import type { ExchangeType, Matcher } from "./exchange-type.ts";
+import { RouteCache, RouteWatch } from "./route.ts";
+
+export class ExchangeNode<Q> implements Exchange {
+  readonly name: string;
+  readonly type: string;
+  readonly durable: boolean;
+  readonly autoDelete: boolean;
+  readonly internal: boolean;
+  readonly arguments: FieldTable;
+  alternateExchange: string | undefined;
+  deleted = false;
+
+  readonly behaviour: ExchangeType;
+  readonly matcher: Matcher<Q | ExchangeNode<Q>>;
+  /** The bindings from this exchange, and those to it by their identity. */
+  readonly outgoing = new Set<NodeBinding<Q>>();
+  readonly incoming = new Map<string, NodeBinding<Q>>();
+  /** The routes that start here. */
+  readonly routes = new RouteCache<Q>();
+  /** The routes that start here or pass here. */
+  readonly passing = new RouteWatch<Q>();
+  /** Those of them that found no match here, so that the alternate exchange decided. */
+  readonly unmatched = new RouteWatch<Q>();
+
+  constructor(
+    spec: ExchangeSpec,
+    behaviour: ExchangeType,
+    matcher: Matcher<Q | ExchangeNode<Q>> = behaviour.createMatcher(spec.arguments),
+  ) {
+    this.name = spec.name;
+    this.type = spec.type;
+    this.durable = spec.durable;
+    this.autoDelete = spec.autoDelete;
+    this.internal = spec.internal;
+    this.arguments = spec.arguments;
+    this.alternateExchange = fieldText(spec.arguments.get("alternate-exchange"));
+    this.behaviour = behaviour;
+    this.matcher = matcher;
+  }
+
+  /** Takes back the routes that adding or removing a binding with this key may alter. */
+  onBindingChange(routingKey: string): void {
+    // A route through here does not say where messages go if that depends on each message.
+    if (this.behaviour.readsMessage) return;
+    if (this.behaviour.isExact(routingKey)) this.passing.invalidate(routingKey);
+    else this.passing.invalidateAll();
+  }
+}
+
+/** A binding between nodes. */
+export interface NodeBinding<Q> extends Binding<Q> {
+  readonly source: ExchangeNode<Q>;
+  readonly destination: Q | ExchangeNode<Q>;
+}

@@ -1,0 +1,120 @@
+/**
+ * When two header values are equal to a headers exchange, and how RabbitMQ prints one in an error.
+ *
+ * RabbitMQ compares the Erlang terms that it decodes values to, without their types: all integers,
+ * floats and timestamps are numbers, both kinds of strings are binaries, and an empty array and an
+ * empty table are the same empty list. Inside arrays and tables the types are part of the term.
+ */
+
+import { type FieldTable, type FieldValue, fieldText } from "@haremq/wire";
+
+const typeNames: Readonly<Record<FieldValue["type"], string>> = {
+  t: "bool",
+  b: "byte",
+  B: "unsignedbyte",
+  s: "short",
+  u: "unsignedshort",
+  I: "signedint",
+  i: "unsignedint",
+  l: "long",
+  f: "float",
+  d: "double",
+  D: "decimal",
+  S: "longstr",
+  A: "array",
+  T: "timestamp",
+  F: "table",
+  V: "void",
+  x: "binary",
+};
+
+export function sameHeaderValue(left: FieldValue, right: FieldValue): boolean {
+  switch (left.type) {
+    case "t":
+      return right.type === "t" && left.value === right.value;
+    case "V":
+      return right.type === "V";
+    case "S":
+    case "x":
+      return (right.type === "S" || right.type === "x") && left.value.equals(right.value);
+    case "D":
+      return (
+        right.type === "D" &&
+        left.value.scale === right.value.scale &&
+        left.value.unscaled === right.value.unscaled
+      );
+    case "A":
+      if (right.type === "F") return left.value.length === 0 && right.value.size === 0;
+      return right.type === "A" && sameElements(left.value, right.value);
+    case "F":
+      if (right.type === "A") return left.value.size === 0 && right.value.length === 0;
+      return right.type === "F" && sameEntries(left.value, right.value);
+    default:
+      return sameNumber(left.value, right.value);
+  }
+}
+
+function sameTypedValue(left: FieldValue, right: FieldValue): boolean {
+  return left.type === right.type && sameHeaderValue(left, right);
+}
+
+function sameElements(left: readonly FieldValue[], right: readonly FieldValue[]): boolean {
+  if (left.length !== right.length) return false;
+  return left.every((value, index) => sameTypedValue(value, right[index] as FieldValue));
+}
+
+function sameEntries(left: FieldTable, right: FieldTable): boolean {
+  if (left.size !== right.size) return false;
+  return left.entries.every((entry, index) => {
+    const other = right.entries[index];
+    return other?.name === entry.name && sameTypedValue(entry.value, other.value);
+  });
+}
+
+/** Exact also between a 64-bit integer, which may be a bigint, and a double. */
+function sameNumber(left: number | bigint, right: FieldValue["value"]): boolean {
+  if (typeof left === typeof right) return left === right;
+  if (typeof left === "bigint") return typeof right === "number" && sameWhole(right, left);
+  return typeof right === "bigint" && sameWhole(left, right);
+}
+
+function sameWhole(double: number, integer: bigint): boolean {
+  return Number.isInteger(double) && BigInt(double) === integer;
+}
+
+/** RabbitMQ's name for the type of a value. */
+export function valueTypeName(value: FieldValue): string {
+  return typeNames[value.type];
+}
+
+/** The value as Erlang prints it with ~tp. */
+export function valueTerm(value: FieldValue): string {
+  switch (value.type) {
+    case "S":
+    case "x":
+      return binaryTerm(value.value);
+    case "V":
+      return "undefined";
+    case "D":
+      return `{${value.value.scale},${value.value.unscaled}}`;
+    case "f":
+    case "d":
+      return Number.isInteger(value.value) ? value.value.toFixed(1) : String(value.value);
+    case "A":
+      return `[${value.value.map((item) => `{${valueTypeName(item)},${valueTerm(item)}}`)}]`;
+    case "F":
+      return `[${value.value.entries.map(
+        (entry) => `{<<"${entry.name}">>,${valueTypeName(entry.value)},${valueTerm(entry.value)}}`,
+      )}]`;
+    default:
+      return String(value.value);
+  }
+}
+
+function binaryTerm(bytes: Buffer): string {
+  const text = fieldText({ type: "S", value: bytes }) as string;
+  // Control characters, and lone surrogates, which stand for octets that are no UTF-8.
+  const isPrintable = !/[\p{Cc}\p{Cs}]/u.test(text);
+  if (isPrintable) return `<<"${text.replace(/["\\]/g, "\\$&")}">>`;
+  return `<<${[...bytes].join(",")}>>`;
+}

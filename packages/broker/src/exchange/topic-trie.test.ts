@@ -1,0 +1,120 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { hasWildcard, TopicTrie } from "./topic-trie.ts";
+
+function isMatch(pattern: string, key: string): boolean {
+  const trie = new TopicTrie<string>();
+  trie.add(pattern, pattern);
+  let visits = 0;
+  trie.match(key, () => visits++);
+  assert.ok(visits <= 1, "each element once");
+  return visits === 1;
+}
+
+/** The definition, followed to the letter: every way to read the pattern. */
+function naiveMatch(pattern: readonly string[], key: readonly string[]): boolean {
+  const [word, ...rest] = pattern;
+  if (word === undefined) return key.length === 0;
+  if (word === "#") {
+    return naiveMatch(rest, key) || (key.length > 0 && naiveMatch(pattern, key.slice(1)));
+  }
+  if (key.length === 0 || (word !== "*" && word !== key[0])) return false;
+  return naiveMatch(rest, key.slice(1));
+}
+
+const words = (text: string): string[] => (text === "" ? [] : text.split("."));
+
+test("edge cases match as they do in RabbitMQ", () => {
+  // Asked of RabbitMQ 3.10, pattern by pattern.
+  const keys = ["", ".", "a", "a.", ".a", "a.b", "a..b", "a.x.b", "..", "a.x.y.b", "#", "*"];
+  const matched: Record<string, string[]> = {
+    "": [""],
+    "#": keys,
+    "*": ["a", "#", "*"],
+    "a.#": ["a", "a.", "a.b", "a..b", "a.x.b", "a.x.y.b"],
+    "#.a": ["a", ".a"],
+    "*.#": keys.filter((key) => key !== ""),
+    "#.*": keys.filter((key) => key !== ""),
+    "*.*": [".", "a.", ".a", "a.b"],
+    "a.*.b": ["a..b", "a.x.b"],
+    "a..b": ["a..b"],
+    ".": ["."],
+    "#.#": keys,
+    "*.": [".", "a."],
+    "#.": [".", "a.", ".."],
+    "a.#.b": ["a.b", "a..b", "a.x.b", "a.x.y.b"],
+    "a.#.#.b": ["a.b", "a..b", "a.x.b", "a.x.y.b"],
+  };
+  for (const [pattern, expected] of Object.entries(matched)) {
+    assert.deepEqual(
+      keys.filter((key) => isMatch(pattern, key)),
+      expected,
+      `pattern '${pattern}'`,
+    );
+  }
+});
+
+const word = fc.constantFrom("a", "b", "", "*", "#", "#", "a#", "**");
+const pattern = fc.array(word, { maxLength: 6 }).map((list) => list.join("."));
+const key = fc.array(fc.constantFrom("a", "b", "", "*", "#"), { maxLength: 7 });
+
+test("the trie matches what the definition matches, after any additions and removals", () => {
+  const change = fc.record({ pattern, id: fc.nat(3), isRemoval: fc.boolean() });
+  fc.assert(
+    fc.property(
+      fc.array(change, { maxLength: 60, size: "max" }),
+      fc.array(key, { minLength: 1, maxLength: 10 }),
+      (changes, keys) => {
+        const trie = new TopicTrie<number>();
+        const model = new Map<string, { pattern: string; element: number }>();
+        for (const { pattern, id, isRemoval } of changes) {
+          // An element belongs to one pattern, as a binding does.
+          const element = id;
+          const name = `${element} ${pattern}`;
+          if (isRemoval) {
+            trie.remove(pattern, element);
+            model.delete(name);
+          } else {
+            trie.add(pattern, element);
+            model.set(name, { pattern, element });
+          }
+        }
+        for (const words_ of keys) {
+          const text = words_.join(".");
+          const found: number[] = [];
+          trie.match(text, (element) => found.push(element));
+          const expected = [...model.values()]
+            .filter((each) => naiveMatch(words(each.pattern), words(text)))
+            .map((each) => each.element);
+          assert.deepEqual(found.sort(), expected.sort(), `key '${text}'`);
+        }
+        for (const { pattern, element } of model.values()) trie.remove(pattern, element);
+        assert.ok(trie.isEmpty, "no forgotten nodes");
+      },
+    ),
+    { numRuns: 500 },
+  );
+});
+
+test("a pattern without wildcards matches its own text only", () => {
+  fc.assert(
+    fc.property(pattern, key, (pattern, words_) => {
+      fc.pre(!hasWildcard(pattern));
+      const text = words_.join(".");
+      assert.equal(isMatch(pattern, text), pattern === text);
+    }),
+  );
+});
+
+test("hostile patterns and keys do not blow up", () => {
+  // Exponential matching would need more steps than there are atoms; the runner's limit would end it.
+  const trie = new TopicTrie<number>();
+  for (let length = 1; length <= 127; length++) {
+    trie.add(`${"#.".repeat(length)}x`, length);
+    trie.add(`${"#.*.".repeat(length / 4)}y`, -length);
+  }
+  const visited: number[] = [];
+  trie.match(`${"a.".repeat(126)}x`, (element) => visited.push(element));
+  assert.equal(visited.length, 127);
+});
