@@ -190,7 +190,24 @@ test("exchanges and routing keys of messages may be any octets, other names must
     mandatory: true,
     immediate: false,
   });
-  assert.throws(() => decode("0032 0014 0000 01 71 01 78 01 ff 00 00000000"), MalformedError);
+  for (const { method, id, name } of everyMethod) {
+    for (const field of method.fields.filter(({ type }) => type === "shortstr")) {
+      const [args] = fc.sample(argumentsOf(method), { numRuns: 1, seed: 1 });
+      const property = field.name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
+      const written = method.fields.map((other) =>
+        other === field ? { ...other, reserved: false } : other,
+      );
+      const frame = frameByTheBook(
+        1,
+        id,
+        { ...method, fields: written },
+        { ...args, [property]: "\udcff" },
+      );
+      const read = () => decodeMethod(new WireReader(frame, 7, frame.length - 1));
+      if (method.content) assert.equal(read().id, id);
+      else assert.throws(read, { message: "Malformed UTF-8 in shortstr" }, `${name} ${field.name}`);
+    }
+  }
 });
 
 test("a delivery tag beyond 2^53 is a tag that was never given, not an error", () => {

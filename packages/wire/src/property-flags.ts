@@ -9,7 +9,7 @@ import type { WireReader } from "./wire-reader.ts";
 
 const continuationFlag = 0x0001;
 
-/** The flags of the 14 properties of class basic. */
+/** The first word, which has the flags of all properties of class basic. */
 export function decodePropertyFlags(reader: WireReader): number {
   const flags = reader.uint16();
   let word = flags;
@@ -18,5 +18,5 @@ export function decodePropertyFlags(reader: WireReader): number {
     // Nobody knows what the value of such a property looks like, so nothing after it can be read.
     if (word & ~continuationFlag) throw new MalformedError(502, "undefined message property");
   }
-  return flags & ~continuationFlag;
+  return flags;
 }

@@ -87,5 +87,9 @@ test("UTF-8 is what RabbitMQ takes for it", () => {
     "c080 c1bf e08080 e09fbf f0808080 f08fbfbf f888808080 fc8480808080 80 c3 c328 e28228 feff";
   assert.deepEqual(new Set(verdicts(accepted)), new Set([true]));
   assert.deepEqual(new Set(verdicts(refused)), new Set([false]));
-  assert.equal(isAcceptedUtf8(Buffer.from("61eda080e282", "hex"), 0, 6), false);
+  const cut = Buffer.from("61eda080eda080", "hex");
+  assert.deepEqual(
+    [4, 5, 6, 7].map((end) => isAcceptedUtf8(cut, 0, end)),
+    [true, false, false, true],
+  );
 });

@@ -63,6 +63,15 @@ test("a header frame is never split either", () => {
   );
 });
 
+test("a table on its own is never split", () => {
+  const writer = new RotatingWriter(8);
+  writer.uint8(0x55);
+  writer.table(FieldTable.from({ key: "a text", other: [1, { deeper: 2 }] }));
+  const table = writer.take();
+  assert.deepEqual(writer.finished, [Buffer.from([0x55])]);
+  assert.equal(table.readUInt32BE(0), table.length - 4);
+});
+
 test("a body is cut into frames of frame-max at most", () => {
   const body = Buffer.from("0123456789");
   const frames = (frameMax: number, octets: Buffer = body) => {
