@@ -11,7 +11,7 @@ const fix = process.argv.includes("--fix") ? ["--write"] : [];
 const steps = [
   ["node_modules/@biomejs/biome/bin/biome", "check", "--error-on-warnings", ...fix, "."],
   ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"],
-  ["tools/test.mjs", "test/tidy"],
+  ["tools/test.mjs", "test/tidy.test.ts"],
 ];
 for (const [script, ...args] of steps) {
   const result = spawnSync(process.execPath, [script, ...args], { cwd: root, stdio: "inherit" });

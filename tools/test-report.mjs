@@ -1,7 +1,7 @@
 // Turns what a test process did into numbers and text. Called by tools/test.mjs; pure, so that
 // test/test-runner.test.ts can prove that a failure cannot pass for a success.
 
-import { relative } from "node:path";
+import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { root } from "./install.mjs";
 import { runningTests } from "./test-process.mjs";
@@ -65,7 +65,7 @@ function judgeProcess(run, verdict, filesWithTests) {
   } else if (run.code === 0 && !run.events.some((event) => isCount(event.message))) {
     fail("the process ended before node:test had finished: something called process.exit()");
   } else {
-    const silent = run.files.filter((file) => !filesWithTests.has(file));
+    const silent = run.files.filter((file) => !filesWithTests.has(toPath(resolve(root, file))));
     if (verdict.failures.length === 0 && silent.length > 0)
       fail(`no test in: ${silent.join(", ")}`);
   }
