@@ -1,4 +1,7 @@
-/** What the haremq command runs: the process around a broker. */
+/**
+ * The haremq command, compiled: joins the process (main.ts) and the broker (start-broker.ts).
+ * Loaded by bin/haremq.js, and directly when the broker runs from source in tests.
+ */
 
 import { main } from "./main.ts";
 import { startBroker } from "./start-broker.ts";

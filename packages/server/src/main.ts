@@ -98,6 +98,9 @@ async function run(
   if (inertKeys.length > 0) {
     log.info(`these settings are accepted and have no effect: ${inertKeys.join(", ")}`);
   }
+  if (config.dataDirectory !== undefined) {
+    log.warn("--data-dir has no effect yet: this version keeps messages in memory only");
+  }
   const started = start({ config, logger: log });
   stopOnSignal(host, log, started, pidFile);
   try {

@@ -36,12 +36,8 @@ export interface ConnectionConfig {
   readonly consumerMaxPerChannel: number;
   /** connection_max: per node */
   readonly connectionMax: number;
-  /** channel_max_per_node */
-  readonly channelMaxPerNode: number;
   /** tcp_listen_options.backlog */
   readonly backlog: number;
-  /** tcp_listen_options.nodelay */
-  readonly noDelay: boolean;
   /** tcp_listen_options.keepalive */
   readonly keepAlive: boolean;
 }
@@ -114,9 +110,7 @@ export function defaultConfig(version: string): BrokerConfig {
       handshakeTimeoutMs: 10_000,
       consumerMaxPerChannel: Number.POSITIVE_INFINITY,
       connectionMax: Number.POSITIVE_INFINITY,
-      channelMaxPerNode: Number.POSITIVE_INFINITY,
       backlog: 1024,
-      noDelay: true,
       keepAlive: false,
     },
     access: {

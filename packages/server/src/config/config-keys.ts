@@ -84,9 +84,6 @@ const listenerKeys: readonly ConfigKey[] = [
   key("tcp_listen_options.backlog", integer(1, 65535), ({ config }, value) => {
     config.connection.backlog = value;
   }),
-  key("tcp_listen_options.nodelay", boolean, ({ config }, value) => {
-    config.connection.noDelay = value;
-  }),
   key("tcp_listen_options.keepalive", boolean, ({ config }, value) => {
     config.connection.keepAlive = value;
   }),
@@ -104,9 +101,6 @@ const connectionKeys: readonly ConfigKey[] = [
   }),
   key("channel_max", integer(0, 65535), ({ config }, value) => {
     config.connection.channelMax = value;
-  }),
-  key("channel_max_per_node", integerOrInfinity(1), ({ config }, value) => {
-    config.connection.channelMaxPerNode = value;
   }),
   key("handshake_timeout", integer(1, int31), ({ config }, value) => {
     config.connection.handshakeTimeoutMs = value;
