@@ -1,6 +1,7 @@
 /**
  * What every exchange type has to do, run against each: `exchangeContract` is called by the types'
- * test files with a binding, messages that match it and one that does not.
+ * test files with a binding, a message that matches it and one that does not. Also what the tests
+ * of this folder share: declarations in a line, and the definition of topic patterns.
  */
 
 import assert from "node:assert/strict";
@@ -46,6 +47,19 @@ export function declareQueue(topology: Topology<TestQueue>, name: string): TestQ
   const queue = { name };
   topology.addQueue(queue);
   return queue;
+}
+
+/** What topic patterns mean, followed to the letter: every way to read the pattern is tried. */
+export function naiveTopicMatch(pattern: string, key: string): boolean {
+  const words = (text: string): string[] => (text === "" ? [] : text.split("."));
+  const match = (pattern: readonly string[], key: readonly string[]): boolean => {
+    const [word, ...rest] = pattern;
+    if (word === undefined) return key.length === 0;
+    if (word === "#") return match(rest, key) || (key.length > 0 && match(pattern, key.slice(1)));
+    if (key.length === 0 || (word !== "*" && word !== key[0])) return false;
+    return match(rest, key.slice(1));
+  };
+  return match(words(pattern), words(key));
 }
 
 /** Where the message goes, by both ways of asking, which must agree. */

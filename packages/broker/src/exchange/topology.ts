@@ -106,6 +106,7 @@ export class Topology<Q extends { readonly name: string }> {
   /** Makes another exchange the alternate, or none; policies do that to a declared exchange. */
   setAlternateExchange(exchange: Exchange, name: string | undefined): void {
     const node = this.#node(exchange);
+    if (node.alternateExchange === name) return;
     this.#unrefer(node);
     node.alternateExchange = name;
     this.#refer(node);
