@@ -1,6 +1,6 @@
 /**
- * The calls of one channel that wait for an answer. A broker answers the methods of a channel in the
- * order they came, so the first call in the queue is the one an answer belongs to.
+ * The calls of one channel that wait for an answer. A broker answers the methods of a channel in
+ * the order they came, so the first call in the queue is the one an answer belongs to.
  */
 
 import type { Method } from "@haremq/wire";

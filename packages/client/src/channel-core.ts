@@ -6,8 +6,8 @@
  *       \----channel.close from the broker, connection gone----/
  *
  * Invariants:
- * - When the channel closes, everything that waits on it is rejected with one and the same error, and
- *   so is every later call. `close` is emitted exactly once.
+ * - When the channel closes, everything that waits on it is rejected with one and the same error,
+ *   and so is every later call. `close` is emitted exactly once.
  * - Deliveries for a consumer begin only after consume-ok made it known, and end before its
  *   cancellation is reported.
  */

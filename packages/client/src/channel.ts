@@ -3,9 +3,9 @@
  * has no answer (publishing, acknowledging) the verb returns at once. Errors come as AmqpError with
  * the broker's reply code; they close this channel and no other.
  *
- * Publishing is bounded by the caller: `basicPublish` returns false when enough waits for the socket,
- * and `drain` is emitted when there is room again. In confirm mode `publish` gives a promise instead.
- * Bodies may be reused by the caller as soon as the call returns.
+ * Publishing is bounded by the caller: `basicPublish` returns false when enough waits for the
+ * socket, and `drain` is emitted when there is room again. In confirm mode `publish` gives a
+ * promise instead. Bodies may be reused by the caller as soon as the call returns.
  */
 
 import {
@@ -91,8 +91,8 @@ export class Channel extends TopologyChannel {
 
   /**
    * Sends a message in confirm mode. Resolves when the broker answers for it; rejects with
-   * PublishNackedError if it does not, and with PublishReturnedError, which has the message, if it was
-   * mandatory and reached no queue.
+   * PublishNackedError if it does not, and with PublishReturnedError, which has the message, if it
+   * was mandatory and reached no queue.
    */
   publish(
     exchange: string,
@@ -148,8 +148,8 @@ export class Channel extends TopologyChannel {
   }
 
   /**
-   * How many unacknowledged messages the broker may send ahead: to each consumer started from now on,
-   * or with `global` to all consumers of the channel together. 0 means no limit.
+   * How many unacknowledged messages the broker may send ahead: to each consumer started from now
+   * on, or with `global` to all consumers of the channel together. 0 means no limit.
    */
   async basicQos(prefetchCount: number, options: { global?: boolean } = {}): Promise<void> {
     const args = { prefetchSize: 0, prefetchCount, global: options.global ?? false };
@@ -248,8 +248,8 @@ export class Channel extends TopologyChannel {
   }
 
   /**
-   * Sends any method and waits for nothing: for the nowait forms, whose errors close the channel, and
-   * for tests of brokers. A method that the broker answers must be sent by its verb.
+   * Sends any method and waits for nothing: for the nowait forms, whose errors close the channel,
+   * and for tests of brokers. A method that the broker answers must be sent by its verb.
    */
   send(method: Method): void {
     this.transmit((output, channel) => encodeMethod(output, channel, method));

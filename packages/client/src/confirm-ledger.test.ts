@@ -1,4 +1,6 @@
-/** Goal: every publish is settled exactly once, by the answer that is its own, in whatever order. */
+/**
+ * Goal: every publish is settled exactly once, by the answer that is its own, in whatever order.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
@@ -100,7 +102,7 @@ test("an acked publish whose message came back is rejected with the message", ()
   assert.deepEqual(log.get(1), [PublishReturnedError.name]);
 });
 
-test("when the channel is gone everything waiting fails, and late answers change nothing", async () => {
+test("when the channel is gone everything waiting fails, late answers change nothing", async () => {
   const ledger = new ConfirmLedger();
   const log = new Map<number, string[]>();
   for (let tag = 1; tag <= 100; tag++) ledger.addWaiter(recorder(log, tag));

@@ -1,13 +1,15 @@
 /**
  * The publishes of one channel in confirm mode that the broker has not answered yet, by sequence
- * number, which is also the delivery tag of the answer. The channel adds publishes and settles them.
+ * number, which is also the delivery tag of the answer. The channel adds publishes and settles
+ * them.
  *
  *     slots  | . | . | w | - | w | . |       w  a caller waits for this one
  *                      ^           ^         -  unanswered, nobody waits
  *                   oldest       next        .  free or answered
  *
  * Invariants:
- * - Every sequence number in [oldest, next) has a slot of its own: the ring doubles when it is full.
+ * - Every sequence number in [oldest, next) has a slot of its own: the ring doubles when it is
+ *   full.
  * - The slot of `oldest` is unanswered, unless nothing is.
  */
 

@@ -1,4 +1,7 @@
-/** Goal: defaults are RabbitMQ's, options beside a URI win, and nonsense is refused before a socket is opened. */
+/**
+ * Goal: defaults are RabbitMQ's, options beside a URI win, and nonsense is refused before a socket
+ * is opened.
+ */
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,4 +1,4 @@
-/** Makes connections. */
+/** Makes connections: the door that every application comes in by. */
 
 import type { ConnectOptions } from "./connect-options.ts";
 import { resolveOptions } from "./connect-settings.ts";

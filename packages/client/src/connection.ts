@@ -1,6 +1,6 @@
 /**
- * A connection: channel 0 of the protocol, the table of channels, heartbeats, and the one place where
- * the end of the connection is decided and told to everybody who waits.
+ * A connection: channel 0 of the protocol, the table of channels, heartbeats, and the one place
+ * where the end of the connection is decided and told to everybody who waits.
  *
  *     handshake --open-ok--> open --close()--> closing --close-ok--> closed
  *          \___________________\____connection.close, socket gone____/
@@ -335,7 +335,9 @@ export class Connection extends EventEmitter<ConnectionEvents> implements FrameH
     }
   }
 
-  /** Reading a frame failed: the peer's fault, unless it is an error of ours, which is not hidden. */
+  /**
+   * Reading a frame failed: the peer's fault, unless it is an error of ours, which is not hidden.
+   */
   #onFault(error: unknown): void {
     if (this.#closedBy !== undefined) return;
     if (error instanceof ConnectError) {
@@ -385,8 +387,8 @@ export class Connection extends EventEmitter<ConnectionEvents> implements FrameH
     this.#frames.stop();
     this.#heartbeat?.stop();
     this.#ownClock?.stop();
-    // A peer that said goodbye, or is to be told, gets what was written last; from a dead one nothing
-    // is expected.
+    // A peer that said goodbye, or is to be told, gets what was written last; from a dead one
+    // nothing is expected.
     if (error instanceof ConnectionLostError) this.#transport.destroy();
     else this.#transport.end();
     this.#calls.failAll(error);

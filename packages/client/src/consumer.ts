@@ -20,8 +20,8 @@ export interface ConsumeOptions {
   /** Called once if the broker ends the consumer, for instance because its queue was deleted. */
   onCancel?: () => void;
   /**
-   * Saves the copy of each body: `delivery.body` is then only valid until the handler returns, and a
-   * handler that keeps it must copy it.
+   * Saves the copy of each body: `delivery.body` is then only valid until the handler returns, and
+   * a handler that keeps it must copy it.
    */
   borrowBody?: boolean;
 }

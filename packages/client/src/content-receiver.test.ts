@@ -1,4 +1,7 @@
-/** Goal: deliveries come out whole however the stream is cut, and nonsense is refused, not allocated. */
+/**
+ * Goal: deliveries come out whole however the stream is cut, and nonsense is refused, not
+ * allocated.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

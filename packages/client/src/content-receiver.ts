@@ -1,6 +1,7 @@
 /**
- * Puts a message together from its content header and body frames. Each channel has one; the channel
- * begins a message when its method has come, and passes frames on until the message is complete.
+ * Puts a message together from its content header and body frames. Each channel has one; the
+ * channel begins a message when its method has come, and passes frames on until the message is
+ * complete.
  *
  *     idle --begin--> wantsHeader --header--> wantsBody --last piece--> idle, `onMessage`
  *                          \________header of an empty body____________/

@@ -1,9 +1,10 @@
 /**
- * Decodes basic.deliver, of which a consumer gets millions that differ in little but the delivery tag:
- * consumer tag, exchange and routing key of the delivery before are remembered with their octets, and
- * the same octets become the same string. Each channel has a decoder.
+ * Decodes basic.deliver, of which a consumer gets millions that differ in little but the delivery
+ * tag: consumer tag, exchange and routing key of the delivery before are remembered with their
+ * octets, and the same octets become the same string. Each channel has a decoder.
  *
- *     payload  | class | method | consumer-tag | delivery-tag u64 | redelivered | exchange | routing-key |
+ *     | class | method | consumer-tag | delivery-tag | redelivered | exchange | routing-key |
+ *       2       2        1 + length     8              1             1 + length 1 + length
  *
  * This is a hot file.
  */
@@ -60,7 +61,9 @@ export class DeliveryDecoder {
   }
 }
 
-/** The octet at `at`; reading each length in turn proves that everything before it is in the frame. */
+/**
+ * The octet at `at`; reading each length in turn proves that everything before it is in the frame.
+ */
 function octet(buffer: Buffer, at: number, end: number): number {
   if (at >= end) throw pastTheEnd();
   return buffer[at]!;

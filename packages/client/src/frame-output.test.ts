@@ -1,4 +1,6 @@
-/** Goal: the socket gets whole frames, in order, in few writes, and publishers learn when to wait. */
+/**
+ * Goal: the socket gets whole frames, in order, in few writes, and publishers learn when to wait.
+ */
 
 import assert from "node:assert/strict";
 import { Duplex } from "node:stream";
@@ -97,7 +99,7 @@ test("a frame larger than a chunk passes", async () => {
   );
 });
 
-test("saturation begins above the high-water mark and ends, with onDrain, when the socket caught up", async () => {
+test("saturation begins above the high-water mark and ends when the socket caught up", async () => {
   const socket = new SlowSocket(true);
   const output = new FrameOutput(socket, 100_000);
   let drains = 0;

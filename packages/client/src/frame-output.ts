@@ -1,7 +1,7 @@
 /**
- * Where a connection's frames are written: a buffer that goes to the socket in one write per turn of
- * the event loop, or sooner when it holds `flushBytes`. Encoders append whole frames and then call
- * `commit`.
+ * Where a connection's frames are written: a buffer that goes to the socket in one write per turn
+ * of the event loop, or sooner when it holds `flushBytes`. Encoders append whole frames and then
+ * call `commit`.
  *
  *     chunk  | frames written since the last flush | free                    |
  *            0                                  offset                chunkBytes
@@ -9,10 +9,10 @@
  * Invariants:
  * - The socket only ever gets whole frames, in the order they were committed.
  * - A chunk is written to again only when the kernel has all of it. That is nearly always at once;
- *   otherwise the chunk waits in flight and another one takes its place, at most `spareMax` of which
- *   are kept when they come back.
- * - `saturated` is true from when more than the high-water mark waits for the socket until less than
- *   half of it does; then `onDrain` is called.
+ *   otherwise the chunk waits in flight and another one takes its place, at most `spareMax` of
+ *   which are kept when they come back.
+ * - `saturated` is true from when more than the high-water mark waits for the socket until less
+ *   than half of it does; then `onDrain` is called.
  *
  * This is a hot file.
  */

@@ -1,6 +1,6 @@
 /**
- * The way from an open socket to an open connection. The connection passes every method of channel 0
- * on until the handshake is over.
+ * The way from an open socket to an open connection. The connection passes every method of channel
+ * 0 on until the handshake is over.
  *
  *     client                             broker
  *       | -- protocol header AMQP 0-9-1 --> |
@@ -33,7 +33,9 @@ const protocolHeader = Buffer.from("AMQP\x00\x00\x09\x01", "latin1");
 /** What both sides agreed on. */
 export interface Tuning {
   readonly channelMax: number;
-  /** The largest frame; where neither side has a limit, the largest that a frame head can announce. */
+  /**
+   * The largest frame; where neither side has a limit, the largest that a frame head can announce.
+   */
   readonly frameMax: number;
   readonly heartbeatSeconds: number;
 }

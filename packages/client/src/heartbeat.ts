@@ -1,7 +1,8 @@
 /**
- * Heartbeats in both directions, as 0-9-1 section 4.2.7 wants them: something is sent at least every
- * interval, and a peer that was silent for two intervals is dead. Looked at twice an interval, so that
- * a frame is never more than half an interval late and silence is noticed within two and a half.
+ * Heartbeats in both directions, as 0-9-1 section 4.2.7 wants them: something is sent at least
+ * every interval, and a peer that was silent for two intervals is dead. Looked at twice an
+ * interval, so that a frame is never more than half an interval late and silence is noticed within
+ * two and a half.
  */
 
 import type { Clock, Timer } from "@haremq/kernel";

@@ -1,4 +1,6 @@
-/** Goal: a returned message finds the publish it belongs to among many that look nearly the same. */
+/**
+ * Goal: a returned message finds the publish it belongs to among many that look nearly the same.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,12 +1,12 @@
 /**
  * The frames of a publish, encoded once: everything but the body and its length stays the same from
- * one message to the next. Channels keep one for the exchange and routing key published to last, and
- * hand them out for applications that know what they will repeat (`Channel.prepare`).
+ * one message to the next. Channels keep one for the exchange and routing key published to last,
+ * and hand them out for applications that know what they will repeat (`Channel.prepare`).
  *
- *     +----------------------+-------------------------------------------+-----------------+
- *     | method basic.publish | header: class weight SIZE props            | body head LENGTH |  body  0xCE
- *     +----------------------+-------------------------------------------+-----------------+
- *                        methodEnd            sizeAt                  headEnd         bytes.length
+ *     +----------------------+---------------------------------+------------------+--------------+
+ *     | method basic.publish | header: class weight SIZE props | body head LENGTH | body, 0xCE   |
+ *     +----------------------+---------------------------------+------------------+--------------+
+ *     0                  methodEnd             sizeAt       headEnd         bytes.length
  *
  * SIZE and LENGTH are patched when the body's size differs from the one before. What is not a
  * repetition is written by `writePublish`, without a template.
@@ -121,7 +121,9 @@ export function checkHeaderFrame(frameBytes: number, frameMax: number): void {
   throw new RangeError(`message properties of ${frameBytes} bytes (frame-max is ${frameMax})`);
 }
 
-/** Body frames; a long body goes to the socket frame by frame instead of gathering in the output. */
+/**
+ * Body frames; a long body goes to the socket frame by frame instead of gathering in the output.
+ */
 function writeBody(
   output: FrameOutput,
   channel: number,

@@ -1,6 +1,6 @@
 /**
- * The verbs of a channel that shape the topology: declaring, binding, purging and deleting exchanges
- * and queues. Channel extends this with the verbs that move messages.
+ * The verbs of a channel that shape the topology: declaring, binding, purging and deleting
+ * exchanges and queues. Channel extends this with the verbs that move messages.
  *
  * Options have the protocol's names and are false when left out. An empty queue name means what it
  * means in the protocol: in queueDeclare a name that the broker makes up, elsewhere the queue that

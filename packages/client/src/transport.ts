@@ -1,10 +1,11 @@
 /**
- * A socket to the broker, plain or TLS, that hands every received chunk on and carries a FrameOutput.
- * It knows bytes and the socket's life; frames and methods are the connection's business.
+ * A socket to the broker, plain or TLS, that hands every received chunk on and carries a
+ * FrameOutput. It knows bytes and the socket's life; frames and methods are the connection's
+ * business.
  *
  * Invariants:
- * - `onChunk` gets a buffer that is only valid during the call: plain sockets read into one buffer of
- *   their own over and over, so that receiving allocates nothing.
+ * - `onChunk` gets a buffer that is only valid during the call: plain sockets read into one buffer
+ *   of their own over and over, so that receiving allocates nothing.
  * - `onEnd` is called exactly once, whatever ended the socket, unless `open` itself failed.
  */
 
@@ -64,7 +65,9 @@ export class Transport {
     this.#socket.destroy();
   }
 
-  /** Stops reading, so that the broker comes to wait; frames already received are still handed on. */
+  /**
+   * Stops reading, so that the broker comes to wait; frames already received are still handed on.
+   */
   pause(): void {
     this.#socket.pause();
   }

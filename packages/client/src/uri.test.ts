@@ -26,7 +26,8 @@ const examples: [string, object][] = [
   ["amqp://a:b:c@d@host", { user: "a", password: "b:c@d", host: "host" }],
   ["AMQPS://host", { host: "host", tls: true }],
   [
-    "amqp://h?heartbeat=5&connection_timeout=10000&channel_max=7&frame_max=8192&auth_mechanism=amqplain",
+    "amqp://h?heartbeat=5&connection_timeout=10000&channel_max=7&frame_max=8192" +
+      "&auth_mechanism=amqplain",
     {
       host: "h",
       heartbeatSeconds: 5,

@@ -4,18 +4,18 @@
  *     amqp://user:password@host:port/vhost?heartbeat=30&connection_timeout=10000
  *
  * Every part is percent-decoded. A URI without a path names the default virtual host; one that ends
- * in a slash names the virtual host whose name is empty: `/` itself is written `%2f`. Query parameters
- * that this client does not know are ignored, because other clients use the same URIs.
+ * in a slash names the virtual host whose name is empty: `/` itself is written `%2f`. Query
+ * parameters that this client does not know are ignored, because other clients use the same URIs.
  */
 
 import type { ConnectOptions, SaslMechanism } from "./connect-options.ts";
 
 /**
- * scheme, user information, host, port, path, query. Node's URL class cannot read these: it refuses an
- * empty host beside a user or a port, which the specification allows.
+ * scheme, user information, host, port, path, query. Node's URL class cannot read these: it refuses
+ * an empty host beside a user or a port, which the specification allows.
  */
-const uriPattern =
-  /^(amqps?):\/\/(?:([^/?#]*)@)?(\[[^\]/?#]*\]|[^:@/?#]*)(?::(\d*))?(\/[^?#]*)?(?:\?([^#]*))?(?:#.*)?$/i;
+const authority = "(?:([^/?#]*)@)?(\\[[^\\]/?#]*\\]|[^:@/?#]*)(?::(\\d*))?";
+const uriPattern = new RegExp(`^(amqps?)://${authority}(/[^?#]*)?(?:\\?([^#]*))?(?:#.*)?$`, "i");
 
 /** What is in the URI and nothing else; `connect` fills in the defaults. */
 export function parseUri(text: string): ConnectOptions {
