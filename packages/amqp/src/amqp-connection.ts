@@ -36,7 +36,6 @@ import {
   type Method,
   MethodId,
   methodHasContent,
-  UnknownMethodError,
   WireReader,
 } from "@haremq/wire";
 import { AmqpChannel } from "./amqp-channel.ts";
@@ -391,7 +390,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       if (this.#handshake!.user === undefined) throw new HandshakeFailure("early channel", 0);
       throw frameErrors.unexpectedFrame(FrameType.Method, buffer.subarray(start, end));
     }
-    const method = this.#decode(methodId, buffer, start, end);
+    const method = this.#decode(buffer, start, end);
     const work = this.#handshake!.onMethod(method).then((negotiated) => {
       if (negotiated !== undefined) this.#run(negotiated);
     });
@@ -436,7 +435,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     end: number,
   ): void {
     if (channel === 0) {
-      this.#onConnectionMethod(this.#decode(methodId, buffer, start, end));
+      this.#onConnectionMethod(this.#decode(buffer, start, end));
       return;
     }
     if (this.#closingChannels.has(channel)) {
@@ -446,7 +445,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (methodId !== MethodId.ChannelOpen) {
       throw new ConnectionError("CHANNEL_ERROR", "expected 'channel.open'");
     }
-    this.#decode(methodId, buffer, start, end);
+    this.#decode(buffer, start, end);
     const open = this.#channels.size + this.#closingChannels.size;
     if (this.#channelMax > 0 && open >= this.#channelMax) {
       throw new ConnectionError(
@@ -474,8 +473,9 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     start: number,
     end: number,
   ): void {
-    if (methodId >>> 16 === 10) throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
-    const method = this.#decode(methodId, buffer, start, end);
+    if (methodId >>> 16 === 10)
+      throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
+    const method = this.#decode(buffer, start, end);
     if (method.id === MethodId.ChannelOpen) {
       throw new ConnectionError("CHANNEL_ERROR", "second 'channel.open' seen");
     }
@@ -504,21 +504,18 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
   }
 
-  #decode(methodId: number, buffer: Buffer, start: number, end: number): Method {
+  #decode(buffer: Buffer, start: number, end: number): Method {
     methodReader.reset(buffer, start, end);
     try {
       const method = decodeMethod(methodReader);
-      if (methodReader.offset !== end) throw frameErrors.cannotDecode(buffer, start + 4, end);
-      if (methodHasContent(methodId as Method["id"])) {
+      if (methodHasContent(method.id)) {
         throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
       }
       return method;
     } catch (error) {
-      if (error instanceof MalformedError) throw frameErrors.cannotDecode(buffer, start + 4, end);
-      if (error instanceof UnknownMethodError && this.#state === "handshake") {
-        throw new HandshakeFailure(error.message, 0);
-      }
-      throw error;
+      if (this.#state !== "handshake" || this.#handshake?.user !== undefined) throw error;
+      // Nobody who cannot log in is told anything.
+      throw new HandshakeFailure((error as Error).message, 0);
     }
   }
 
@@ -540,11 +537,13 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       const where = channel === 0 ? "" : `, channel ${channel}`;
       this.broker.log.error(`error on AMQP connection ${this.name}${where}: ${refusal.text}`);
     }
+    // A decoder knows better than we do which method it could not read, if any.
+    const isMalformed = error instanceof MalformedError;
     const reply = {
       replyCode: refusal.code,
       replyText: refusal.text,
-      classId: methodId >>> 16,
-      methodId: methodId & 0xffff,
+      classId: isMalformed ? error.classId : methodId >>> 16,
+      methodId: isMalformed ? error.methodId : methodId & 0xffff,
     };
     const target = this.#channels.get(channel);
     if (refusal.isHard || target === undefined) {

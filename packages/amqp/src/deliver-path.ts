@@ -48,7 +48,9 @@ export function writeDelivery(
   const inOneFrame = bodyLength <= frameMax - frameOverheadBytes;
   const headerBytes = frameOverheadBytes + contentHeadBytes + view.propertiesLength;
   out.ensure(
-    methodBytes + headerBytes + (inOneFrame && bodyLength > 0 ? frameOverheadBytes + bodyLength : 0),
+    methodBytes +
+      headerBytes +
+      (inOneFrame && bodyLength > 0 ? frameOverheadBytes + bodyLength : 0),
   );
   const bytes = out.buffer;
   let at = out.offset;
@@ -128,12 +130,7 @@ function writeHeader(bytes: Buffer, start: number, channel: number, view: Messag
   return at + view.propertiesLength + 1;
 }
 
-function writeBodyFrames(
-  out: Output,
-  channel: number,
-  view: MessageView,
-  frameMax: number,
-): void {
+function writeBodyFrames(out: Output, channel: number, view: MessageView, frameMax: number): void {
   const pieceMax = frameMax - frameOverheadBytes;
   for (let done = 0; done < view.bodyLength; ) {
     const piece = Math.min(pieceMax, view.bodyLength - done);

@@ -112,7 +112,10 @@ export class Handshake {
     this.#mechanism = mechanism;
     this.#clientProperties = args.clientProperties;
     if (!this.#settings.mechanisms.includes(mechanism)) {
-      throw new HandshakeFailure(`unknown authentication mechanism '${mechanism}'`, silentRefusalMs);
+      throw new HandshakeFailure(
+        `unknown authentication mechanism '${mechanism}'`,
+        silentRefusalMs,
+      );
     }
     const response = Buffer.isBuffer(args.response) ? args.response : Buffer.from(args.response);
     const credentials = credentialsFrom(mechanism, response);

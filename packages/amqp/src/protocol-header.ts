@@ -16,7 +16,8 @@ export function isSpoken(header: Buffer): boolean {
 /** Names what a peer seems to speak, for the log. */
 export function describeHeader(header: Buffer): string {
   const text = header.toString("latin1");
-  if (text.startsWith("AMQP")) return `AMQP with version bytes ${[...header.subarray(4)].join("-")}`;
+  if (text.startsWith("AMQP"))
+    return `AMQP with version bytes ${[...header.subarray(4)].join("-")}`;
   if (/^(GET|POST|PUT|HEAD|DELETE|OPTIONS|PATCH|CONNECT) /.test(`${text} `)) {
     return "HTTP: is this a request meant for the management port?";
   }

@@ -257,7 +257,8 @@ export class PublishPath {
     const { session, replyAddress } = this.#owner;
     if (replyTo === replyQueueName) {
       // A request for a direct reply: its reply-to becomes the address of this channel's requester.
-      if (replyAddress === undefined) throw preconditionFailed("fast reply consumer does not exist");
+      if (replyAddress === undefined)
+        throw preconditionFailed("fast reply consumer does not exist");
       const end = view.propertiesStart + view.propertiesLength;
       setProperties(view, replaceReplyTo(view.properties, view.propertiesStart, end, replyAddress));
     }

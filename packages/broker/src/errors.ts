@@ -194,7 +194,10 @@ export function vhostNotFound(vhost: string): ConnectionError {
 }
 
 export function vhostRefused(vhost: string, user: string): ConnectionError {
-  return new ConnectionError("NOT_ALLOWED", `access to vhost '${vhost}' refused for user '${user}'`);
+  return new ConnectionError(
+    "NOT_ALLOWED",
+    `access to vhost '${vhost}' refused for user '${user}'`,
+  );
 }
 
 export function consumerTagReused(tag: string): ConnectionError {

@@ -179,6 +179,7 @@ export class MessageArena {
     this.#slabs[number] = undefined;
     this.#freeNumbers.push(number);
     this.#usedBytes -= slab.bytes.length;
-    if (slab.bytes.length === slabBytes && this.#spare.length < maxSpareSlabs) this.#spare.push(slab);
+    if (slab.bytes.length === slabBytes && this.#spare.length < maxSpareSlabs)
+      this.#spare.push(slab);
   }
 }

@@ -38,13 +38,7 @@ export interface Authorizer {
   /** Grows whenever an answer below may have changed, so that callers may cache answers. */
   readonly epoch: number;
   mayEnter(user: User, vhost: string): boolean;
-  may(
-    user: User,
-    permission: Permission,
-    vhost: string,
-    kind: ResourceKind,
-    name: string,
-  ): boolean;
+  may(user: User, permission: Permission, vhost: string, kind: ResourceKind, name: string): boolean;
   /** Whether a user may use a routing key with a topic exchange. */
   mayUseTopic(
     user: User,

@@ -78,9 +78,7 @@ export class Consumer {
 
   /** Whether it can be sent a message right now. */
   get canTake(): boolean {
-    return (
-      this.credit > 0 && this.sink.writable && (this.noAck || this.sink.withinPrefetch)
-    );
+    return this.credit > 0 && this.sink.writable && (this.noAck || this.sink.withinPrefetch);
   }
 
   /** One delivery more is unsettled. */

@@ -16,7 +16,7 @@
 
 import { FloatRing, MinHeap } from "@haremq/kernel";
 import type { FieldTable } from "@haremq/wire";
-import { type Consumer } from "../consumer/consumer.ts";
+import type { Consumer } from "../consumer/consumer.ts";
 import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { MessageView, unstored } from "../message/message-view.ts";
