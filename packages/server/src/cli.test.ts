@@ -37,7 +37,7 @@ describe("parseCommandLine", () => {
       dataDirectory: "d",
       pidFile: "p",
     });
-    assert.deepEqual(run("-p", "7").settings, [["listeners.tcp.default", "7"]]);
+    assert.deepEqual(run("-p", "7").settings, [["listeners.tcp.default", "localhost:7"]]);
     assert.deepEqual(run("--host", "h").settings, [["listeners.tcp.default", "h:5672"]]);
   });
 
@@ -53,7 +53,7 @@ describe("parseCommandLine", () => {
     const args = ["--port", "1", "--set", "listeners.tcp.a=2", "--set", "listeners.ssl.a=3"];
     assert.deepEqual(run(...args).settings, [
       ["listeners.ssl.a", "3"],
-      ["listeners.tcp.default", "1"],
+      ["listeners.tcp.default", "localhost:1"],
     ]);
   });
 

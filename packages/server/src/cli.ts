@@ -43,7 +43,7 @@ export const helpText = `Usage: haremq [OPTIONS]
 HareMQ, a message broker that speaks AMQP 0-9-1 as RabbitMQ does.
 
   -p, --port N         listen on this port (default 5672; 0: any free one, the log names it)
-      --host H         listen on this address only (default: every interface)
+      --host H         listen on this address (default: this machine only; 0.0.0.0: everywhere)
       --data-dir D     keep data in this folder
       --log-level L    debug, info, warning, error or none (default info)
       --pid-file F     write the process id to this file once the broker is ready
@@ -124,7 +124,9 @@ function isNotListener([key]: Setting): boolean {
 
 function listenerSetting(port: string | undefined, host: string | undefined): Setting | undefined {
   if (port === undefined && host === undefined) return undefined;
-  const address = { host: host?.replace(/^\[(.*)\]$/, "$1"), port: parsePort(port ?? "5672") };
+  // Nothing but this machine reaches a broker that was not told where to listen.
+  const plainHost = host?.replace(/^\[(.*)\]$/, "$1") ?? "localhost";
+  const address = { host: plainHost, port: parsePort(port ?? "5672") };
   return ["listeners.tcp.default", formatListenerAddress(address)];
 }
 

@@ -82,13 +82,20 @@ async function listen(
   listeners: AmqpListener[],
 ): Promise<number> {
   const settings = amqpSettings(config);
+  const open = async (address: ListenerAddress): Promise<number> => {
+    const listener = new AmqpListener(broker, settings);
+    const port = await listener.listen(address);
+    listeners.push(listener);
+    broker.log.info(`listening for AMQP 0-9-1 on ${formatListenerAddress({ ...address, port })}`);
+    return port;
+  };
   let firstPort = 0;
   for (const address of config.listeners) {
-    const listener = new AmqpListener(broker, settings);
-    listeners.push(listener);
-    const port = await listener.listen(address);
+    const isLocalhost = address.host === "localhost";
+    const port = await open(isLocalhost ? { ...address, host: "127.0.0.1" } : address);
     if (firstPort === 0) firstPort = port;
-    broker.log.info(`listening for AMQP 0-9-1 on ${formatListenerAddress({ ...address, port })}`);
+    // Localhost has two addresses, of which the second is not to be had everywhere.
+    if (isLocalhost) await open({ host: "::1", port }).catch(() => undefined);
   }
   return firstPort;
 }
@@ -119,7 +126,7 @@ function urlOf(config: BrokerConfig, port: number): string {
 
 function reachableHost(address: ListenerAddress | undefined): string {
   const host = address?.host;
-  if (host === undefined || host === "0.0.0.0" || host === "::") return "127.0.0.1";
+  if (host === undefined || /^(localhost|0\.0\.0\.0|::)$/.test(host)) return "127.0.0.1";
   return host.includes(":") ? `[${host}]` : host;
 }
 

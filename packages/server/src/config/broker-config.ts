@@ -100,7 +100,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error" | "none";
 /** What a broker has that nobody configured: RabbitMQ's own defaults, where it has them. */
 export function defaultConfig(version: string): BrokerConfig {
   return {
-    listeners: [{ host: undefined, port: 5672 }],
+    // Loopback until somebody configures a listener.
+    listeners: [{ host: "localhost", port: 5672 }],
     dataDirectory: undefined,
     connection: {
       heartbeatSeconds: 60,
