@@ -1,3 +1,5 @@
+/** Goal: both clocks fire on time and in order, and only what was not cancelled. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SystemClock, VirtualClock } from "./clock.ts";

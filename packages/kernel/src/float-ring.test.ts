@@ -1,3 +1,5 @@
+/** Goal: the ring behaves like an array used as a queue, and gives memory back. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

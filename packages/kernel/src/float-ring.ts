@@ -1,8 +1,8 @@
 /**
  * A growable first-in first-out ring of float64 numbers: a queue's message positions.
  *
- * HOT: one `push` and one `shift` per message. Eight bytes a number, no object, no boxing; an unused
- * ring costs no array at all, because a broker may hold 50,000 idle queues.
+ * HOT: one `push` and one `shift` per message. Eight bytes a number, no object, no boxing; an
+ * unused ring costs no array at all, because a broker may hold 50,000 idle queues.
  *
  *   ┌───┬───┬───┬───┬───┬───┬───┬───┐    capacity is a power of two (or 0 before the first push)
  *   │ 9 │   │   │   │ 5 │ 6 │ 7 │ 8 │    indexes run freely and are masked on access

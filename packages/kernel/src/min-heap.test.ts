@@ -1,3 +1,5 @@
+/** Goal: the heap always gives the least key, with what was pushed with it. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

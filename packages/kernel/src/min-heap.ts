@@ -3,8 +3,8 @@
  * come out again at their original place in the queue (key = original sequence number).
  *
  * The top is read with `peekKey`, `peekValue` and `peekFlags` and removed with `pop`, so that no
- * entry is ever an object. Entries of one key come out in no particular order. Reading the top of an
- * empty heap gives NaN (flags: 0). Keys must not be NaN.
+ * entry is ever an object. Entries of one key come out in no particular order. Reading the top of
+ * an empty heap gives NaN (flags: 0). Keys must not be NaN.
  */
 
 const EMPTY = new Float64Array(0);

@@ -1,3 +1,5 @@
+/** Goal: seeds reproduce for ever, and draws are fair. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,5 @@
+/** Goal: the wheel behaves like a sorted list of timers, at no cost for empty time. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,9 +1,9 @@
 /**
  * A hierarchical timing wheel with ticks of one millisecond.
  *
- * Called by the clocks only; everybody else schedules through a `Clock`. Ten levels of 32 slots hold
- * any due time up to 2^50 ms ahead. A timer stands in the level of the highest base-32 digit in which
- * its due tick differs from the current tick, in the slot of that digit:
+ * Called by the clocks only; everybody else schedules through a `Clock`. Ten levels of 32 slots
+ * hold any due time up to 2^50 ms ahead. A timer stands in the level of the highest base-32 digit
+ * in which its due tick differs from the current tick, in the slot of that digit:
  *
  *   ┌ level 9 ┬ … ┬ level 1          ┬ level 0             ┐
  *   │ 32^9 ms │   │ 32 slots à 32 ms │ 32 slots à 1 ms     │    one bit per occupied slot
@@ -12,8 +12,8 @@
  * Invariants:
  * - The place is a function of (current tick, due tick), so timers of one due tick always share a
  *   slot, and appending keeps them in order of insertion, through every cascade.
- * - An occupied slot lies ahead of the current tick's digit in its level. Hence the lowest level with
- *   an occupied slot holds the next thing to do, and empty time is skipped, not walked.
+ * - An occupied slot lies ahead of the current tick's digit in its level. Hence the lowest level
+ *   with an occupied slot holds the next thing to do, and empty time is skipped, not walked.
  * - A timer never fires early, nor in the tick that scheduled it: a timer that schedules its like
  *   cannot keep `advance` from returning.
  *

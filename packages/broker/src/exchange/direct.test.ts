@@ -1,3 +1,5 @@
+/** Goal: the direct exchange keeps the contract, taking wildcards literally. */
+
 import { FieldTable } from "@haremq/wire";
 import { directType } from "./direct.ts";
 import { exchangeContract } from "./exchange.contract.ts";

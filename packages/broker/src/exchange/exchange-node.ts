@@ -1,6 +1,7 @@
 /**
- * An exchange inside the topology: what was declared, its bindings, its matcher, and the routes that
- * lead from it or through it. Nothing outside this folder sees one as anything but an `Exchange`.
+ * An exchange inside the topology: what was declared, its bindings, its matcher, and the routes
+ * that lead from it or through it. Nothing outside this folder sees one as anything but an
+ * `Exchange`.
  */
 
 import { type FieldTable, fieldText } from "@haremq/wire";

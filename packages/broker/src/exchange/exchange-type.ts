@@ -2,8 +2,9 @@
  * The contract of an exchange type. A type is a strategy: it makes one matcher per exchange, which
  * keeps that exchange's bindings in whatever shape makes matching fast.
  *
- * A matcher knows neither exchanges nor queues: destinations are opaque to it. The topology does the
- * rest for every type alike: alternate exchanges, exchange-to-exchange bindings, loops, caching.
+ * A matcher knows neither exchanges nor queues: destinations are opaque to it. The topology does
+ * the rest for every type alike: alternate exchanges, exchange-to-exchange bindings, loops,
+ * caching.
  */
 
 import type { FieldTable } from "@haremq/wire";

@@ -1,3 +1,5 @@
+/** Goal: the fanout exchange keeps the contract. */
+
 import { FieldTable } from "@haremq/wire";
 import { exchangeContract } from "./exchange.contract.ts";
 import { fanoutType } from "./fanout.ts";

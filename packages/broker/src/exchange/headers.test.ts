@@ -1,3 +1,5 @@
+/** Goal: the headers exchange keeps the contract and compares values as RabbitMQ does. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable, type FieldValue } from "@haremq/wire";

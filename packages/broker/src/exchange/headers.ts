@@ -2,8 +2,8 @@
  * The headers exchange: a binding's arguments are compared with the message's headers.
  *
  * `x-match` says whether `all` (the default) or `any` of the arguments must match. Arguments whose
- * names begin with "x-" do not count, unless x-match is `all-with-x` or `any-with-x`; x-match itself
- * never does. An argument without a value (type V) matches if the header is there at all.
+ * names begin with "x-" do not count, unless x-match is `all-with-x` or `any-with-x`; x-match
+ * itself never does. An argument without a value (type V) matches if the header is there at all.
  *
  * Arguments and headers are sorted by name and merged, as RabbitMQ does it, which also settles what
  * a name that occurs twice means: the first argument is compared with the first header, and so on.

@@ -1,3 +1,5 @@
+/** Goal: an invalid route is gone from everywhere, and caches stay bounded. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { Route, RouteCache, RouteWatch } from "./route.ts";

@@ -1,12 +1,12 @@
 /**
- * A remembered answer to "where does a message with this routing key go from this exchange", and the
- * bookkeeping that takes it back the moment it may no longer be true.
+ * A remembered answer to "where does a message with this routing key go from this exchange", and
+ * the bookkeeping that takes it back the moment it may no longer be true.
  *
  * Publishers keep the `Route` of their previous message and look only at `valid`. A route enters
  * itself at every place that its answer depends on: at the watch of each exchange it passed, and at
  * the watch for unmatched messages of each exchange that had no match. A change of the topology
- * invalidates what is entered at the place that changed, for one routing key or for all, and touches
- * nothing else.
+ * invalidates what is entered at the place that changed, for one routing key or for all, and
+ * touches nothing else.
  *
  * Invariant: a valid route is in the cache of its first exchange and at all its watches; an invalid
  * one is nowhere. So whoever evicts a route invalidates it.

@@ -1,3 +1,5 @@
+/** Goal: the topic exchange keeps the contract, with wildcards and without. */
+
 import { FieldTable } from "@haremq/wire";
 import { exchangeContract } from "./exchange.contract.ts";
 import { topicType } from "./topic.ts";

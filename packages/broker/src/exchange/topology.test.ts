@@ -1,3 +1,5 @@
+/** Goal: the graph changes as RabbitMQ's does, and routes are kept exactly as long as they hold. */
+
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FieldTable } from "@haremq/wire";

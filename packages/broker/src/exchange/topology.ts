@@ -1,7 +1,7 @@
 /**
  * The routing graph of one virtual host: exchanges, queues, the bindings between them, and where a
- * message goes. It knows neither sockets nor permissions nor reply codes; sessions check those before
- * they call, and the virtual host tells the world what changed.
+ * message goes. It knows neither sockets nor permissions nor reply codes; sessions check those
+ * before they call, and the virtual host tells the world what changed.
  *
  * HOT: `route` is one Map lookup when the route is remembered; everything else is control plane.
  *
