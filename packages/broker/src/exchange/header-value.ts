@@ -1,32 +1,12 @@
 /**
- * When two header values are equal to a headers exchange, and how RabbitMQ prints one in an error.
+ * When two header values are equal to a headers exchange.
  *
  * RabbitMQ compares the Erlang terms that it decodes values to, without their types: all integers,
  * floats and timestamps are numbers, both kinds of strings are binaries, and an empty array and an
  * empty table are the same empty list. Inside arrays and tables the types are part of the term.
  */
 
-import { type FieldTable, type FieldValue, fieldText } from "@haremq/wire";
-
-const typeNames: Readonly<Record<FieldValue["type"], string>> = {
-  t: "bool",
-  b: "byte",
-  B: "unsignedbyte",
-  s: "short",
-  u: "unsignedshort",
-  I: "signedint",
-  i: "unsignedint",
-  l: "long",
-  f: "float",
-  d: "double",
-  D: "decimal",
-  S: "longstr",
-  A: "array",
-  T: "timestamp",
-  F: "table",
-  V: "void",
-  x: "binary",
-};
+import type { FieldTable, FieldValue } from "@haremq/wire";
 
 export function sameHeaderValue(left: FieldValue, right: FieldValue): boolean {
   switch (left.type) {
@@ -80,41 +60,4 @@ function sameNumber(left: number | bigint, right: FieldValue["value"]): boolean 
 
 function sameWhole(double: number, integer: bigint): boolean {
   return Number.isInteger(double) && BigInt(double) === integer;
-}
-
-/** RabbitMQ's name for the type of a value. */
-export function valueTypeName(value: FieldValue): string {
-  return typeNames[value.type];
-}
-
-/** The value as Erlang prints it with ~tp. */
-export function valueTerm(value: FieldValue): string {
-  switch (value.type) {
-    case "S":
-    case "x":
-      return binaryTerm(value.value);
-    case "V":
-      return "undefined";
-    case "D":
-      return `{${value.value.scale},${value.value.unscaled}}`;
-    case "f":
-    case "d":
-      return Number.isInteger(value.value) ? value.value.toFixed(1) : String(value.value);
-    case "A":
-      return `[${value.value.map((item) => `{${valueTypeName(item)},${valueTerm(item)}}`)}]`;
-    case "F":
-      return `[${value.value.entries.map(
-        (entry) => `{<<"${entry.name}">>,${valueTypeName(entry.value)},${valueTerm(entry.value)}}`,
-      )}]`;
-    default:
-      return String(value.value);
-  }
-}
-
-function binaryTerm(bytes: Buffer): string {
-  const text = fieldText({ type: "S", value: bytes }) as string;
-  // Control characters, and lone surrogates, which stand for octets that are no UTF-8.
-  const isPrintable = !/[\p{Cc}\p{Cs}]/u.test(text);
-  if (isPrintable) return `<<"${text.replace(/["\\]/g, "\\$&")}">>`;
-  return `<<${[...bytes].join(",")}>>`;
 }

@@ -10,6 +10,7 @@
  */
 
 import { type FieldEntry, type FieldTable, fieldText } from "@haremq/wire";
+import { erlangTerm, fieldTypeName } from "../vhost/field-text.ts";
 import { compareNames } from "./binding.ts";
 import type {
   ExchangeType,
@@ -18,7 +19,7 @@ import type {
   Matcher,
   RoutedMessage,
 } from "./exchange-type.ts";
-import { sameHeaderValue, valueTerm, valueTypeName } from "./header-value.ts";
+import { sameHeaderValue } from "./header-value.ts";
 
 const matchKinds: ReadonlySet<string | undefined> = new Set([
   "all",
@@ -95,13 +96,13 @@ function validateMatchKind(args: FieldTable): InvalidBinding | undefined {
   const kind = args.get("x-match");
   if (kind === undefined) return undefined;
   if (kind.type !== "S") {
-    const shown = `${valueTypeName(kind)} (value ${valueTerm(kind)})`;
+    const shown = `${fieldTypeName(kind.type)} (value ${erlangTerm(kind)})`;
     return { explanation: `Invalid x-match field type ${shown}; expected longstr` };
   }
   if (matchKinds.has(fieldText(kind))) return undefined;
   return {
     explanation:
-      `Invalid x-match field value ${valueTerm(kind)}; ` +
+      `Invalid x-match field value ${erlangTerm(kind)}; ` +
       "expected all, any, all-with-x, or any-with-x",
   };
 }
