@@ -12,7 +12,7 @@ import {
   rooms,
   undeclaredImports,
 } from "./tidy/direction-rules.ts";
-import { brokenLinks, deadFiles, registryHosts } from "./tidy/project-rules.ts";
+import { brokenLinks, deadFiles, lockGaps, registryHosts } from "./tidy/project-rules.ts";
 import type { SourceFile } from "./tidy/source-files.ts";
 import { importsOf, root } from "./tidy/source-files.ts";
 import {
@@ -250,5 +250,16 @@ describe("project rules", () => {
     complains(registryHosts([file(".npmrc", "@haremq:registry = https://x.y")]), /registry/);
     content(registryHosts([file("package-lock.json", '"resolved": "packages/wire"')]));
     content(registryHosts([file(".npmrc", "omit-lockfile-registry-resolved=true\n")]));
+  });
+
+  it("find what a lock file leaves open", () => {
+    const gaps = (packages: object) =>
+      lockGaps(file("package-lock.json", JSON.stringify({ packages })));
+    const root = { "": { dependencies: { a: "1.0.0" } } };
+    const a = { version: "1.0.0", optionalDependencies: { "@b/c": "2.0.0" } };
+    complains(gaps({ ...root }), /no entry for a,/);
+    complains(gaps({ ...root, "node_modules/a": a }), /no entry for @b\/c,/);
+    content(gaps({ ...root, "node_modules/a": a, "node_modules/@b/c": {} }));
+    content(gaps({ ...root, "node_modules/a": a, "node_modules/a/node_modules/@b/c": {} }));
   });
 });

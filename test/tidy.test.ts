@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "node:test";
 import { importDirections, manifestDirections, undeclaredImports } from "./tidy/direction-rules.ts";
-import { brokenLinks, deadFiles, registryHosts } from "./tidy/project-rules.ts";
+import { brokenLinks, deadFiles, lockGaps, registryHosts } from "./tidy/project-rules.ts";
 import { readProject, root } from "./tidy/source-files.ts";
 import {
   consoleCalls,
@@ -56,6 +56,10 @@ describe("tidy", () => {
   it("has no dead files", () => none(deadFiles(files)));
   it("has no broken links", () => none(brokenLinks(files, (path) => existsSync(join(root, path)))));
   it("names no registry", () => none(registryHosts(files)));
+  it("can be installed by npm ci", () => {
+    const lockFile = files.find(({ path }) => path === "package-lock.json");
+    none(lockGaps(lockFile ?? assert.fail("no package-lock.json")));
+  });
 
   it("has functions that fit a screen", () => {
     node(

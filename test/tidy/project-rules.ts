@@ -105,3 +105,35 @@ export function registryHosts(files: readonly SourceFile[]): string[] {
       }),
     );
 }
+
+interface LockEntry {
+  readonly version?: string;
+  readonly link?: boolean;
+  readonly dependencies?: Readonly<Record<string, string>>;
+  readonly optionalDependencies?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Dependencies that package-lock.json does not resolve. "npm ci" refuses such a file, and npm leaves
+ * them out itself when it was run where the packages of other platforms are not to be had.
+ */
+export function lockGaps(lockFile: SourceFile): string[] {
+  const { packages } = JSON.parse(lockFile.text) as {
+    packages: Readonly<Record<string, LockEntry>>;
+  };
+  return Object.entries(packages).flatMap(([path, entry]) => {
+    const wanted = Object.keys({ ...entry.dependencies, ...entry.optionalDependencies });
+    return wanted
+      .filter((name) => !placesFor(path, name).some((place) => place in packages))
+      .map((name) => `${lockFile.path} has no entry for ${name}, which ${path || "we"} may need`);
+  });
+}
+
+/** Where Node looks for a package that is required from `path`: in its own folder, then further up. */
+function placesFor(path: string, name: string): string[] {
+  const places = [`node_modules/${name}`];
+  for (let inner = path; inner !== ""; inner = inner.replace(/\/?(node_modules\/)?[^/]+$/, "")) {
+    places.push(`${inner}/node_modules/${name}`);
+  }
+  return places;
+}
