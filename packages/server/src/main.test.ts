@@ -140,6 +140,27 @@ describe("main", () => {
     assert.equal(host.exitCode, 1);
   });
 
+  it("ends although nobody takes the last log lines", async (context) => {
+    context.mock.timers.enable({ apis: ["setTimeout"] });
+    const host = new FakeHost();
+    const broker = stoppable();
+    let onDraining = () => {};
+    const draining = new Promise<void>((resolve) => {
+      onDraining = resolve;
+    });
+    const drained = () => {
+      onDraining();
+      return new Promise<void>(() => {});
+    };
+    await main([], broker.start, host, () => ({ ...host.makeLog(), drained }));
+    host.emit("SIGTERM");
+    broker.end();
+    await draining;
+    assert.equal(host.exitCode, undefined);
+    context.mock.timers.tick(1000);
+    assert.equal(host.exitCode, 0);
+  });
+
   it("ignores SIGHUP", async () => {
     const broker = stoppable();
     const host = await launch([], broker.start);

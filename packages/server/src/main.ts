@@ -129,6 +129,9 @@ function catchEverything(host: HostProcess, log: Logger): void {
   });
 }
 
+/** How long the end of the process waits for the last log lines to be taken. */
+const drainMs = 1000;
+
 const signals = { SIGINT: 2, SIGTERM: 15 } as const;
 
 function stopOnSignal(
@@ -157,7 +160,10 @@ function stopOnSignal(
       code = 1;
     }
     if (pidFile !== undefined) removePidFile(pidFile, host.pid);
+    // Whoever should read the log may have stopped reading: that must not keep the process.
+    const timer = setTimeout(() => host.exit(code), drainMs);
     await log.drained();
+    clearTimeout(timer);
     host.exit(code);
   };
   for (const name of Object.keys(signals) as (keyof typeof signals)[]) {
