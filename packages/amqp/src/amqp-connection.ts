@@ -32,6 +32,7 @@ import {
   FrameReader,
   FrameType,
   frameEnd,
+  frameOverheadBytes,
   MalformedError,
   type Method,
   MethodId,
@@ -56,6 +57,8 @@ import {
 import { refusalOf } from "./reply.ts";
 import type { AmqpSettings } from "./settings.ts";
 
+/** The largest frame where none was agreed on: even then nobody may make us hold more. */
+const unlimitedFrameBytes = 16 * 1024 * 1024;
 /** What a suspended connection may hold before its socket is paused. */
 const heldBytesMax = 64 * 1024;
 /** A client that leaves this much unread is not read any more. */
@@ -331,7 +334,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (this.#state === "handshake") {
       this.#cutOff(`malformed frame: ${fault.kind}`, 0);
     } else if (this.#state === "running") {
-      this.#onError(frameErrors.fault(fault, this.#reader.maxPayloadBytes), 0, 0);
+      this.#onError(frameErrors.fault(fault, this.frameMax - frameOverheadBytes), 0, 0);
     }
   }
 
@@ -407,8 +410,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#handshake = undefined;
     this.#handshakeTimer?.cancel();
     this.#handshakeTimer = undefined;
-    this.frameMax = negotiated.frameMax === 0 ? 0x7fffffff : negotiated.frameMax;
-    this.#reader.maxPayloadBytes = this.frameMax - 8;
+    this.frameMax = negotiated.frameMax === 0 ? unlimitedFrameBytes : negotiated.frameMax;
+    this.#reader.setFrameMax(this.frameMax);
     this.#channelMax = negotiated.channelMax;
     const capabilities = negotiated.clientProperties.get("capabilities");
     if (capabilities?.type === "F") {

@@ -28,7 +28,6 @@ import {
   FrameReader,
   FrameType,
   frameEnd,
-  frameOverheadBytes,
   MalformedError,
   type Method,
   MethodId,
@@ -263,7 +262,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements FrameH
 
   #onTuned(tuning: Tuning): void {
     this.#tuning = tuning;
-    this.#frames.maxPayloadBytes = tuning.frameMax - frameOverheadBytes;
+    this.#frames.setFrameMax(tuning.frameMax);
     this.#numbers = new ChannelNumbers(tuning.channelMax);
     if (tuning.heartbeatSeconds > 0) {
       this.#heartbeat = new Heartbeat(this.#clock, tuning.heartbeatSeconds, {

@@ -52,8 +52,7 @@ const noCarry = Buffer.alloc(0);
 
 export class FrameReader {
   readonly #handler: FrameHandler;
-  /** The largest payload accepted: the negotiated frame-max less the frame's own 8 bytes. */
-  maxPayloadBytes: number;
+  #maxPayloadBytes = 0;
   #carry: Buffer = noCarry;
   #carryLength = 0;
   /** Payload bytes of the current, cut body frame still to come; -1 outside of one. */
@@ -64,7 +63,15 @@ export class FrameReader {
 
   constructor(handler: FrameHandler, frameMax: number) {
     this.#handler = handler;
-    this.maxPayloadBytes = frameMax - overheadBytes;
+    this.setFrameMax(frameMax);
+  }
+
+  /**
+   * Sets the negotiated size of a frame. Like RabbitMQ the reader tolerates payloads of that size, for
+   * clients that forget that the frame's own 8 bytes count.
+   */
+  setFrameMax(frameMax: number): void {
+    this.#maxPayloadBytes = frameMax;
   }
 
   /** Called by the handler, from within a call of its own: hand on no further frame for now. */
@@ -93,7 +100,7 @@ export class FrameReader {
           chunk[offset + 6]!) >>>
         0;
       const payload = offset + headerBytes;
-      if (size > this.maxPayloadBytes) return this.#oversize(type, channel, size, offset);
+      if (size > this.#maxPayloadBytes) return this.#oversize(type, channel, size, offset);
       if (end - payload <= size) {
         // The frame is cut by the end of the chunk.
         if (type !== FrameType.Body) break;
@@ -154,7 +161,7 @@ export class FrameReader {
     const type = carry[0]!;
     const channel = carry.readUInt16BE(1);
     const size = carry.readUInt32BE(3);
-    if (size > this.maxPayloadBytes) return this.#oversize(type, channel, size, offset);
+    if (size > this.#maxPayloadBytes) return this.#oversize(type, channel, size, offset);
     if (type === FrameType.Body) {
       this.#carryLength = 0;
       return this.#beginBody(channel, size, chunk, offset, end);

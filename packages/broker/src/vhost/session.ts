@@ -372,6 +372,7 @@ function checkNotReserved(kind: ResourceKind, name: string): void {
 
 /** An exclusive consumer wants the queue for itself, and lets nobody else in. */
 function isFreeFor(queue: Queue, exclusive: boolean): boolean {
+  if (exclusive && queue.singleActiveConsumer) return false;
   if (queue.consumerCount === 0) return true;
   if (exclusive) return false;
   for (const consumer of queue.consumers()) {
