@@ -148,13 +148,11 @@ export class MessageArena {
     return number;
   }
 
+  /** Goes on in another slab. The one left holds live records, or else it would be empty. */
   #turnSlab(): void {
-    const old = this.#current;
-    const oldNumber = this.#currentNumber;
     this.#current = this.#spare.pop() ?? new Slab(slabBytes);
     this.#currentNumber = this.#place(this.#current);
     this.#tail = 0;
-    if (old.liveRecords === 0) this.#reclaim(old, oldNumber);
   }
 
   #reserveOversize(size: number): number {
