@@ -174,6 +174,17 @@ export class Topology<Q extends { readonly name: string }> {
     return true;
   }
 
+  hasBinding(
+    source: Exchange,
+    destination: Q | Exchange,
+    routingKey: string,
+    args: FieldTable,
+  ): boolean {
+    const to = this.#destination(destination);
+    const incoming = to instanceof ExchangeNode ? to.incoming : this.#queueBindings.get(to);
+    return incoming?.has(bindingIdentity(source.name, routingKey, args)) === true;
+  }
+
   /** Undefined if there was no such binding. */
   unbind(
     source: Exchange,

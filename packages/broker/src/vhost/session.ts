@@ -144,8 +144,10 @@ export class Session {
     const isQueue = destinationKind === "queue";
     const to = isQueue ? this.vhost.queue(destination) : this.vhost.exchange(destination);
     if (from === undefined || to === undefined) return;
+    const args = declaration.arguments;
+    if (!this.vhost.topology.hasBinding(from, to, routingKey, args)) return;
     if (isQueue) this.#checkUnlocked(to as Queue);
-    this.vhost.unbind(from, to, routingKey, declaration.arguments);
+    this.vhost.unbind(from, to, routingKey, args);
   }
 
   // Queues
@@ -202,8 +204,8 @@ export class Session {
     const queue = this.vhost.queue(plain);
     if (queue === undefined) return 0;
     this.#checkUnlocked(queue);
-    if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
     if (ifEmpty && queue.readyCount > 0) throw notEmpty(plain, this.vhost.name);
+    if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
     return this.#removeQueue(queue);
   }
 
