@@ -91,6 +91,18 @@ describe("the test runner", () => {
     assert.match(text, /no test in: .*-1\.test\.ts/);
   });
 
+  it("knows whose tests a shared suite runs", async () => {
+    writeFileSync(
+      join(folder, "shared.contract.ts"),
+      `import { it } from "node:test";
+       export const holds = (ok: boolean) => it("holds", () => { if (!ok) throw new Error(); });`,
+    );
+    const holds = (ok: boolean) => `import { holds } from "./shared.contract.ts";\nholds(${ok});`;
+    const { counts, text } = await verdictOn([holds(true), holds(false)]);
+    assert.deepEqual(counts, [1, 1, 0]);
+    assert.match(text, /FAILED holds\n {2}in .*-1\.test\.ts\n/);
+  });
+
   it("fails for a process that ends itself, however politely", async () => {
     for (const code of [0, 1]) {
       const { counts, text } = await verdictOn([

@@ -1,8 +1,7 @@
 // Turns what a test process did into numbers and text. Called by tools/test.mjs; pure, so that
-// test/test-runner.test.ts can prove that a failure cannot pass for a success.
+// test/tidy-test-runner.test.ts can prove that a failure cannot pass for a success.
 
 import { relative, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
 import { root } from "./install.mjs";
 import { runningTests } from "./test-process.mjs";
 
@@ -13,24 +12,23 @@ import { runningTests } from "./test-process.mjs";
 export function judge(run, { forbidSkips }) {
   const verdict = { ...run, passed: 0, failures: [], skips: [] };
   const filesWithTests = new Set();
-  for (const { test, path } of withPaths(run.events)) {
-    filesWithTests.add(toPath(test.file));
-    judgeTest(test, path.join(" > "), verdict, forbidSkips);
+  for (const { test, path, file } of withPaths(run)) {
+    filesWithTests.add(file);
+    judgeTest(test, { name: path.join(" > "), place: file }, verdict, forbidSkips);
   }
   judgeProcess(run, verdict, filesWithTests);
   return verdict;
 }
 
-function judgeTest(test, name, verdict, forbidSkips) {
+function judgeTest(test, where, verdict, forbidSkips) {
   const reason = skipReason(test);
   if (reason !== undefined) {
-    verdict.skips.push({ name, reason });
-    if (forbidSkips)
-      verdict.failures.push({ name, place: placeOf(test), text: `skipped: ${reason}` });
+    verdict.skips.push({ name: where.name, reason });
+    if (forbidSkips) verdict.failures.push({ ...where, text: `skipped: ${reason}` });
   } else if (!test.passed) {
     // A test that failed only because a test inside it did adds nothing to know.
     if (test.failureType === "subtestsFailed") return;
-    verdict.failures.push({ name, place: placeOf(test), text: explain(test, verdict) });
+    verdict.failures.push({ ...where, text: explain(test, verdict) });
   } else if (!test.suite) {
     verdict.passed++;
   }
@@ -65,7 +63,7 @@ function judgeProcess(run, verdict, filesWithTests) {
   } else if (run.code === 0 && !run.events.some((event) => isCount(event.message))) {
     fail("the process ended before node:test had finished: something called process.exit()");
   } else {
-    const silent = run.files.filter((file) => !filesWithTests.has(toPath(resolve(root, file))));
+    const silent = run.files.filter((file) => !filesWithTests.has(toPath(file)));
     if (verdict.failures.length === 0 && silent.length > 0)
       fail(`no test in: ${silent.join(", ")}`);
   }
@@ -77,23 +75,26 @@ function isCount(message) {
 }
 
 /**
- * The ended tests, each with the names of the suites around it. Events of a suite come after those
- * inside it.
+ * The ended tests, each with its file and the names of the suites around it. Events of a suite come
+ * after those inside it.
  */
-function withPaths(events) {
+function withPaths(run) {
   const waiting = []; // results whose surrounding suites have not ended yet
   const done = [];
-  for (const test of events.filter((event) => event.event === "end")) {
+  let file = run.files.length === 1 ? toPath(run.files[0]) : undefined;
+  for (const event of run.events) {
+    if (event.event === "file") file = toPath(event.path);
+    if (event.event !== "end") continue;
     for (const inner of waiting) {
-      if (inner.depth > test.nesting) {
-        inner.path.unshift(test.name);
-        inner.depth = test.nesting;
+      if (inner.depth > event.nesting) {
+        inner.path.unshift(event.name);
+        inner.depth = event.nesting;
       }
     }
-    const entry = { test, path: [test.name], depth: test.nesting };
+    const entry = { test: event, file, path: [event.name], depth: event.nesting };
     waiting.push(entry);
     done.push(entry);
-    if (test.nesting === 0) waiting.length = 0;
+    if (event.nesting === 0) waiting.length = 0;
   }
   return done;
 }
@@ -107,13 +108,7 @@ function skipReason(test) {
 }
 
 function toPath(file) {
-  if (file === undefined) return undefined;
-  const path = file.startsWith("file:") ? fileURLToPath(file) : file;
-  return relative(root, path).replaceAll("\\", "/");
-}
-
-function placeOf(test) {
-  return test.file === undefined ? "" : toPath(test.file);
+  return relative(root, resolve(root, file)).replaceAll("\\", "/");
 }
 
 function title(files) {

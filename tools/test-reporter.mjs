@@ -5,6 +5,9 @@
 
 import { inspect } from "node:util";
 
+/** Begins the name of the empty test that tools/unit-tests.mjs puts before those of each file. */
+export const fileMark = "tests of file ";
+
 export default async function* report(source) {
   for await (const event of source) {
     const line = describe(event);
@@ -13,9 +16,13 @@ export default async function* report(source) {
 }
 
 function describe({ type, data }) {
+  if (data.nesting === 0 && data.name?.startsWith(fileMark)) {
+    const isEnd = type === "test:pass" || type === "test:fail";
+    return isEnd ? { event: "file", path: data.name.slice(fileMark.length) } : undefined;
+  }
   switch (type) {
     case "test:dequeue": // a test really starts (test:start comes when it is reported)
-      return { event: "start", name: data.name, nesting: data.nesting, file: data.file };
+      return { event: "start", name: data.name, nesting: data.nesting };
     case "test:pass":
     case "test:fail":
       return result(type === "test:pass", data);
@@ -33,7 +40,6 @@ function result(passed, data) {
     passed,
     name: data.name,
     nesting: data.nesting,
-    file: data.file,
     suite: data.details?.type === "suite",
     skip: data.skip, // true, or the reason
     todo: data.todo,

@@ -6,8 +6,12 @@
 import { relative } from "node:path";
 import { test } from "node:test";
 import { pathToFileURL } from "node:url";
+import { fileMark } from "./test-reporter.mjs";
 
 for (const path of process.argv.slice(2)) {
+  // Tests are reported in the order in which they are registered, so that a test of this name in
+  // front of those of a file tells whose they are, also when a contract suite registers them.
+  test(fileMark + path, () => {});
   try {
     await import(pathToFileURL(path).href);
   } catch (error) {
