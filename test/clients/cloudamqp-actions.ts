@@ -5,8 +5,9 @@ import type { TestBed } from "./test-bed.ts";
 
 export async function openClient(bed: TestBed, url = bed.url): Promise<AMQPClient> {
   const client = new AMQPClient(url);
-  await within(client.connect(), "amqp-client to connect");
+  const connected = client.connect();
   client.socket?.setNoDelay(true);
+  await within(connected, "amqp-client to connect");
   bed.defer(async () => {
     if (!client.closed) await client.close();
   });
