@@ -118,7 +118,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #awaitingDrain: Set<WaitingChannel> | undefined;
   #toWake: AmqpConsumer[] = [];
   readonly #stopAlarms: () => void;
-  #closed: Promise<void>;
+  readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
 
   constructor(socket: Socket, context: ConnectionContext) {
@@ -141,7 +141,16 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     socket.setNoDelay(true);
     socket.on("data", (chunk) => this.#onData(chunk));
     socket.on("error", (error) => this.#onSocketEnd(error.message));
-    socket.on("close", () => this.#onSocketEnd("client unexpectedly closed TCP connection"));
+    socket.on("close", () => {
+      this.#onSocketEnd("client unexpectedly closed TCP connection");
+      this.#closeTimer?.cancel();
+      context.onClosed(this);
+      this.#resolveClosed();
+    });
+  }
+
+  get isReading(): boolean {
+    return !this.#isBlocked;
   }
 
   get session(): Session {
@@ -175,8 +184,9 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (!isSpoken(header)) {
       const spoken = describeHeader(header);
       this.broker.log.error(`connection ${this.name} does not speak AMQP 0-9-1 but ${spoken}`);
-      this.#socket.end(protocolHeader);
-      this.#end();
+      this.output.ensure(protocolHeader.length);
+      this.output.bytes(protocolHeader);
+      this.#finish();
       return;
     }
     this.#state = "handshake";
@@ -191,7 +201,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #process(chunk: Buffer, start: number): void {
     const at = this.#reader.read(chunk, start, chunk.length);
     if (this.#contentChannel !== null) {
-      this.#contentChannel.publishPath.retain();
+      this.#contentChannel.publishPath.letGoOfChunk();
       this.#contentChannel = null;
     }
     if (at < chunk.length && (this.#suspended || this.#isBlocked)) {
@@ -300,7 +310,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
         throw frameErrors.contentExpected(true);
       }
       if (this.#contentChannel !== target) {
-        this.#contentChannel?.publishPath.retain();
+        this.#contentChannel?.publishPath.letGoOfChunk();
         this.#contentChannel = target;
       }
       path.header(buffer, start + 4, end);
@@ -601,11 +611,13 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#closeTimer = this.broker.clock.schedule(delayMs, () => this.#socket.destroy());
   }
 
-  /** Sends what is left and ends the socket. */
+  /** Sends what is left and ends the socket; a peer that does not end it, too, is cut off. */
   #finish(): void {
     this.flush();
     this.#socket.end();
+    this.#socket.resume();
     this.#end();
+    this.#closeTimer = this.broker.clock.schedule(closeTimeoutMs, () => this.#socket.destroy());
   }
 
   #onSocketEnd(reason: string): void {
@@ -627,13 +639,9 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#stopAlarms();
     this.#closeChannels();
     this.output.close();
-    this.#context.onClosed(this);
-    const closing = this.#session?.close() ?? Promise.resolve();
-    closing
-      .catch((error: unknown) => {
-        this.broker.log.error(`error at the end of AMQP connection ${this.name}`, { error });
-      })
-      .then(this.#resolveClosed);
+    this.#session?.close().catch((error: unknown) => {
+      this.broker.log.error(`error at the end of AMQP connection ${this.name}`, { error });
+    });
   }
 
   #closeChannels(): void {

@@ -10,6 +10,8 @@ import type { Clock, Timer } from "@haremq/kernel";
 export interface HeartbeatTarget {
   readonly writtenBytes: number;
   readonly receivedBytes: number;
+  /** False while we do not listen, so that silence says nothing of the peer. */
+  readonly isReading: boolean;
   sendHeartbeat(): void;
   onPeerSilent(): void;
 }
@@ -41,7 +43,7 @@ export class Heartbeat {
 
   #look(): void {
     const target = this.#target;
-    if (target.receivedBytes === this.#received) this.#silentLooks++;
+    if (target.receivedBytes === this.#received && target.isReading) this.#silentLooks++;
     else this.#silentLooks = 0;
     if (this.#silentLooks >= silentLooksMax) {
       target.onPeerSilent();

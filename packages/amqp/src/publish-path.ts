@@ -10,7 +10,7 @@
  * become invalid; permissions have an epoch.
  *
  * Bytes of a content whose frames come in one chunk are used where they lie. What must outlive its
- * chunk is copied: `retain` is called for the one content that a chunk may leave unfinished.
+ * chunk is copied: `letGoOfChunk` is called when the chunk ends, or another channel's content begins.
  *
  * This is a hot file.
  */
@@ -171,13 +171,19 @@ export class PublishPath {
     return true;
   }
 
-  /** The chunk that the last frame came in is about to be reused: keeps what is still needed. */
-  retain(): void {
-    if (this.#expected !== expectBody) return;
+  /**
+   * The chunk that the last frame came in is about to be reused: keeps what is still needed of it, and
+   * does not hold on to the rest.
+   */
+  letGoOfChunk(): void {
     const view = this.#view;
     const from = view.propertiesStart;
-    view.properties = Buffer.from(view.properties.subarray(from, from + view.propertiesLength));
+    view.properties =
+      this.#expected === expectBody
+        ? Buffer.from(view.properties.subarray(from, from + view.propertiesLength))
+        : noBytes;
     view.propertiesStart = 0;
+    view.body = noBytes;
   }
 
   #complete(body: Buffer, bodyStart: number, bodyLength: number): void {

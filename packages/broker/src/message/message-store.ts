@@ -10,10 +10,12 @@
 
 import { MessageArena, recordHeadBytes } from "@haremq/store";
 import { copyBytes } from "./copy-bytes.ts";
-import { type MessageView, unstored } from "./message-view.ts";
+import { MessageView, unstored } from "./message-view.ts";
 
 export class MessageStore {
   readonly #arena = new MessageArena();
+  /** For queues to look at one message after the other; nobody keeps it across calls. */
+  readonly scratch = new MessageView();
 
   /**
    * Takes one reference to the viewed message, storing it first if no queue has done so yet.

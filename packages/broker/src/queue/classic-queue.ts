@@ -19,7 +19,7 @@ import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
 import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
 import type { MessageStore } from "../message/message-store.ts";
-import { MessageView, unstored } from "../message/message-view.ts";
+import { type MessageView, unstored } from "../message/message-view.ts";
 import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "./queue.ts";
 
 export class ClassicQueue implements Queue {
@@ -41,7 +41,6 @@ export class ClassicQueue implements Queue {
   readonly #rotation = new ConsumerRotation();
   /** With a single active consumer: the one that is served. */
   #active: Consumer | null = null;
-  readonly #view = new MessageView();
 
   #published = 0;
   #delivered = 0;
@@ -130,7 +129,7 @@ export class ClassicQueue implements Queue {
   }
 
   serve(): void {
-    const view = this.#view;
+    const view = this.#messages.scratch;
     while (this.#returned.length > 0 || this.#ready.length > 0) {
       const consumer = this.#rotation.next();
       if (consumer === null) return;
