@@ -277,7 +277,10 @@ describe("sessions", () => {
       await connected.next();
       const queue = await session.queue(bed.name("q"));
       const mailbox = new Mailbox<string | null>();
-      await queue.subscribe((message) => mailbox.put(message.bodyString()));
+      await queue.subscribe((message) => {
+        // The acknowledgement may be cut off together with the line.
+        if (!message.redelivered) mailbox.put(message.bodyString());
+      });
       await queue.publish("before");
       assert.equal(await mailbox.next(), "before");
       tap.cut();

@@ -28,12 +28,18 @@ export const externalUrl: string | undefined = process.env.HAREMQ_TEST_URL || un
 export const skipWhenExternal: string | false =
   externalUrl === undefined ? false : "needs a broker that the test may stop and start";
 
-/** Starts HareMQ on `port` (0: any), or describes the external broker. */
-export async function brokerUnderTest(port = 0): Promise<BrokerUnderTest> {
+/**
+ * Starts HareMQ on `port` (0: any) with some of RabbitMQ's settings, or describes the external
+ * broker, which is as it is.
+ */
+export async function brokerUnderTest(
+  port = 0,
+  settings: Readonly<Record<string, string | number | boolean>> = {},
+): Promise<BrokerUnderTest> {
   if (externalUrl !== undefined) return describe(externalUrl, true, async () => {});
   // Imported late, so that a run against another broker does not need ours to load.
   const { startBroker } = await import("haremq");
-  const broker: StartedBroker = await startBroker({ port });
+  const broker: StartedBroker = await startBroker({ port, settings });
   return describe(broker.url, false, () => broker.stop());
 }
 
