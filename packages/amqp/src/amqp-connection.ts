@@ -5,8 +5,7 @@
  *     header -> handshake -> running -> closing -> closed
  *
  * Invariants:
- * - While a method is being carried out asynchronously no further frame is read; what came in
- *   meanwhile is held, and the socket is paused once that is more than a chunk.
+ * - While a method is being carried out asynchronously no further frame is read.
  * - A client that publishes is not read while the broker is short of memory or disk; one that does
  *   not read its output is not served, and in the end not read either.
  * - Whatever a client sends, only its own connection ends.
@@ -43,11 +42,14 @@ import { AmqpChannel } from "./amqp-channel.ts";
 import type { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
+import { ChannelTable } from "./channel-table.ts";
 import type { Flushable, FlushQueue } from "./flush-queue.ts";
 import { frameErrors } from "./frame-errors.ts";
 import { Handshake, HandshakeFailure, type Negotiated } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
+import { InputGate } from "./input-gate.ts";
 import { type ChunkPool, Output, type OutputOwner } from "./output.ts";
+import { PendingWork } from "./pending-work.ts";
 import {
   describeHeader,
   isSpoken,
@@ -59,8 +61,6 @@ import type { AmqpSettings } from "./settings.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
 const unlimitedFrameBytes = 16 * 1024 * 1024;
-/** What a suspended connection may hold before its socket is paused. */
-const heldBytesMax = 64 * 1024;
 /** A client that leaves this much unread is not read any more. */
 const unreadBytesMax = 8 * 1024 * 1024;
 /** How long a client may take to answer connection.close. */
@@ -101,22 +101,14 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   wantsCancelNotification = false;
   #wantsBlocked = false;
 
-  readonly #channels = new Map<number, AmqpChannel>();
-  /** Channels that the broker has closed and whose client has not confirmed it. */
-  readonly #closingChannels = new Set<number>();
-  #lastChannel: AmqpChannel | null = null;
+  readonly #channels = new ChannelTable();
   /** The channel whose content came last in the current chunk. */
   #contentChannel: AmqpChannel | null = null;
 
-  #suspended = false;
-  #held: Buffer | null = null;
-  #paused = false;
+  readonly #gate: InputGate;
   #isBlocked = false;
-  receivedBytes = 0;
 
-  #emitting: WaitingChannel[] = [];
-  #awaitingDrain: Set<WaitingChannel> | undefined;
-  #toWake: AmqpConsumer[] = [];
+  readonly #pending = new PendingWork();
   readonly #stopAlarms: () => void;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
@@ -130,6 +122,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.output = new Output(socket, context.pool, this);
     this.frameMax = context.settings.initialFrameMaxBytes;
     this.#reader = new FrameReader(this, this.frameMax);
+    this.#gate = new InputGate(socket, (chunk) => this.#onChunk(chunk));
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -139,7 +132,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     });
     this.broker.log.debug(`accepting AMQP connection ${this.name}`);
     socket.setNoDelay(true);
-    socket.on("data", (chunk) => this.#onData(chunk));
+    socket.on("data", (chunk) => this.#gate.receive(chunk));
     socket.on("error", (error) => this.#onSocketEnd(error.message));
     socket.on("close", () => {
       this.#onSocketEnd("client unexpectedly closed TCP connection");
@@ -149,30 +142,18 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     });
   }
 
-  get isReading(): boolean {
-    return !this.#isBlocked;
-  }
-
   get session(): Session {
     return this.#session!;
   }
 
   // Input
 
-  #onData(chunk: Buffer): void {
-    this.receivedBytes += chunk.length;
-    if (this.#state === "closed") return;
-    if (this.#suspended || this.#isBlocked) {
-      this.#hold(chunk);
-      return;
+  #onChunk(chunk: Buffer): number {
+    if (this.#state === "header") {
+      this.#onHeaderBytes(chunk);
+      return chunk.length;
     }
-    if (this.#state === "header") this.#onHeaderBytes(chunk);
-    else this.#process(chunk, 0);
-  }
-
-  #hold(chunk: Buffer): void {
-    this.#held = this.#held === null ? chunk : Buffer.concat([this.#held, chunk]);
-    if (this.#held.length > heldBytesMax) this.#pause();
+    return this.#readFrames(chunk, 0);
   }
 
   #onHeaderBytes(chunk: Buffer): void {
@@ -195,63 +176,30 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     const { broker, settings } = this.#context;
     this.#handshake = new Handshake(broker, settings, this.output, peer);
     this.#handshake.start();
-    this.#process(rest, protocolHeaderBytes);
+    const taken = this.#readFrames(rest, protocolHeaderBytes);
+    if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));
   }
 
-  #process(chunk: Buffer, start: number): void {
-    const at = this.#reader.read(chunk, start, chunk.length);
+  /** Hands on the frames of a chunk; returns how far it has been read. */
+  #readFrames(chunk: Buffer, start: number): number {
+    const end = this.#reader.read(chunk, start, chunk.length);
     if (this.#contentChannel !== null) {
       this.#contentChannel.publishPath.letGoOfChunk();
       this.#contentChannel = null;
     }
-    if (at < chunk.length && (this.#suspended || this.#isBlocked)) {
-      const rest = Buffer.from(chunk.subarray(at));
-      this.#held = this.#held === null ? rest : Buffer.concat([rest, this.#held]);
-    }
-    if (this.#toWake.length > 0) this.#wake();
+    this.#pending.onInputRead();
     this.broker.watchMemory();
-    if (this.output.pendingBytes > unreadBytesMax) this.#pause();
-  }
-
-  #wake(): void {
-    const consumers = this.#toWake;
-    this.#toWake = [];
-    for (let i = 0; i < consumers.length; i++) {
-      const consumer = consumers[i]!;
-      consumer.isWakeScheduled = false;
-      consumer.queue.wake(consumer);
-    }
+    if (this.output.pendingBytes > unreadBytesMax) this.#gate.throttle();
+    return end;
   }
 
   /** Takes no further frame until the promise is settled. */
   #suspend(work: Promise<void>, channel: number, methodId: number): void {
-    this.#suspended = true;
+    this.#gate.suspend();
     this.#reader.stop();
     work
       .catch((error: unknown) => this.#onError(error, channel, methodId))
-      .then(() => {
-        this.#suspended = false;
-        this.#goOn();
-      });
-  }
-
-  /** Reads on where a suspension or a block has stopped. */
-  #goOn(): void {
-    if (this.#suspended || this.#isBlocked || this.#state === "closed") return;
-    const held = this.#held;
-    this.#held = null;
-    if (held !== null) this.#process(held, 0);
-    if (this.#suspended || this.#isBlocked) return;
-    if (this.#paused && this.output.pendingBytes <= unreadBytesMax) {
-      this.#paused = false;
-      this.#socket.resume();
-    }
-  }
-
-  #pause(): void {
-    if (this.#paused) return;
-    this.#paused = true;
-    this.#socket.pause();
+      .then(() => this.#gate.resume());
   }
 
   // Frames
@@ -271,7 +219,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
         this.#onMethodOutsideRunning(channel, methodId, buffer, start, end);
         return;
       }
-      const target = channel === 0 ? undefined : this.#channel(channel);
+      const target = channel === 0 ? undefined : this.#channels.find(channel);
       if (target === undefined) {
         this.#onMethodWithoutChannel(channel, methodId, buffer, start, end);
         return;
@@ -295,7 +243,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   onHeaderFrame(channel: number, buffer: Buffer, start: number, end: number): void {
     if (this.#discards(channel)) return;
-    const target = this.#channel(channel);
+    const target = this.#channels.find(channel);
     const methodId = target?.publishPath.isOpen === true ? MethodId.BasicPublish : 0;
     try {
       if (end - start < 12) throw frameErrors.unknownFrame(FrameType.Header, buffer, start, end);
@@ -321,7 +269,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   onBodyPiece(channel: number, buffer: Buffer, start: number, end: number): void {
     if (this.#discards(channel)) return;
-    const target = this.#channel(channel);
+    const target = this.#channels.find(channel);
     const methodId = target?.publishPath.isOpen === true ? MethodId.BasicPublish : 0;
     try {
       if (target === undefined || methodId === 0) {
@@ -348,17 +296,9 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
   }
 
-  #channel(channel: number): AmqpChannel | undefined {
-    const last = this.#lastChannel;
-    if (last !== null && last.number === channel) return last;
-    const found = this.#channels.get(channel);
-    if (found !== undefined) this.#lastChannel = found;
-    return found;
-  }
-
   /** Content of a connection or channel that is being closed is of no interest. */
   #discards(channel: number): boolean {
-    if (this.#state === "running") return this.#closingChannels.has(channel);
+    if (this.#state === "running") return this.#channels.isClosing(channel);
     if (this.#state === "handshake") this.#cutOff("content before the connection is open", 0);
     return true;
   }
@@ -451,7 +391,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       this.#onConnectionMethod(this.#decode(buffer, start, end));
       return;
     }
-    if (this.#closingChannels.has(channel)) {
+    if (this.#channels.isClosing(channel)) {
       this.#onMethodOfClosingChannel(channel, methodId);
       return;
     }
@@ -459,7 +399,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       throw new ConnectionError("CHANNEL_ERROR", "expected 'channel.open'");
     }
     this.#decode(buffer, start, end);
-    const open = this.#channels.size + this.#closingChannels.size;
+    const open = this.#channels.size;
     if (this.#channelMax > 0 && open >= this.#channelMax) {
       throw new ConnectionError(
         "NOT_ALLOWED",
@@ -467,12 +407,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
           `(${this.#channelMax})`,
       );
     }
-    this.#channels.set(channel, new AmqpChannel(channel, this));
+    this.#channels.add(new AmqpChannel(channel, this));
     encodeChannelOpenOk(this.output, channel);
   }
 
   #onMethodOfClosingChannel(channel: number, methodId: number): void {
-    if (methodId === MethodId.ChannelCloseOk) this.#closingChannels.delete(channel);
+    if (methodId === MethodId.ChannelCloseOk) this.#channels.free(channel);
     else if (methodId === MethodId.ChannelClose) encodeChannelCloseOk(this.output, channel);
     else if (methodId === MethodId.ChannelOpen) {
       throw new ConnectionError("CHANNEL_ERROR", "second 'channel.open' seen");
@@ -494,7 +434,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     if (method.id === MethodId.ChannelClose) {
       channel.emitPending();
-      this.#dropChannel(channel);
+      this.#closeChannel(channel, false);
       encodeChannelCloseOk(this.output, channel.number);
       return;
     }
@@ -558,14 +498,13 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       classId: isMalformed ? error.classId : methodId >>> 16,
       methodId: isMalformed ? error.methodId : methodId & 0xffff,
     };
-    const target = this.#channels.get(channel);
+    const target = this.#channels.find(channel);
     if (refusal.isHard || target === undefined) {
       this.#close(reply);
       return;
     }
     target.emitPending();
-    this.#dropChannel(target);
-    this.#closingChannels.add(channel);
+    this.#closeChannel(target, true);
     encodeChannelClose(this.output, channel, reply);
   }
 
@@ -607,7 +546,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       return;
     }
     this.#state = "closing";
-    this.#pause();
+    this.#gate.throttle();
     this.#closeTimer = this.broker.clock.schedule(delayMs, () => this.#socket.destroy());
   }
 
@@ -615,7 +554,6 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #finish(): void {
     this.flush();
     this.#socket.end();
-    this.#socket.resume();
     this.#end();
     this.#closeTimer = this.broker.clock.schedule(closeTimeoutMs, () => this.#socket.destroy());
   }
@@ -632,7 +570,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #end(): void {
     if (this.#state === "closed") return;
     this.#state = "closed";
-    this.#held = null;
+    this.#gate.end();
     this.#handshakeTimer?.cancel();
     this.#closeTimer?.cancel();
     this.#heartbeat?.stop();
@@ -644,19 +582,17 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     });
   }
 
+  /** Ends all channels, once what they owe their client has been written. */
   #closeChannels(): void {
-    for (const channel of this.#channels.values()) channel.close();
-    this.#channels.clear();
-    this.#lastChannel = null;
+    this.#pending.onFlush();
+    this.#channels.closeAll();
     this.#contentChannel = null;
-    this.#toWake = [];
+    this.#pending.clear();
   }
 
-  #dropChannel(channel: AmqpChannel): void {
-    this.#channels.delete(channel.number);
-    if (this.#lastChannel === channel) this.#lastChannel = null;
+  #closeChannel(channel: AmqpChannel, awaitsClient: boolean): void {
     if (this.#contentChannel === channel) this.#contentChannel = null;
-    channel.close();
+    this.#channels.close(channel, awaitsClient);
   }
 
   // Output
@@ -666,43 +602,41 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   flush(): void {
-    const channels = this.#emitting;
-    if (channels.length > 0) {
-      this.#emitting = [];
-      for (let i = 0; i < channels.length; i++) channels[i]!.emitPending();
-    }
+    this.#pending.onFlush();
     this.output.flush();
   }
 
   onDrain(): void {
-    const waiting = this.#awaitingDrain;
-    this.#awaitingDrain = undefined;
-    if (waiting !== undefined) {
-      for (const channel of waiting) channel.wakeWaiting();
-    }
-    if (this.#paused) this.#goOn();
+    this.#pending.onRoom();
+    this.#gate.unthrottle();
   }
 
   emitLater(channel: WaitingChannel): void {
-    this.#emitting.push(channel);
+    this.#pending.emitLater(channel);
     // Makes sure that a flush comes even if nothing else is written.
     this.output.ensure(0);
   }
 
   awaitDrain(channel: WaitingChannel): void {
-    this.#awaitingDrain ??= new Set();
-    this.#awaitingDrain.add(channel);
+    this.#pending.awaitRoom(channel);
   }
 
   wakeLater(consumer: AmqpConsumer): void {
-    consumer.isWakeScheduled = true;
-    this.#toWake.push(consumer);
+    this.#pending.wakeLater(consumer);
   }
 
   // Heartbeats
 
   get writtenBytes(): number {
     return this.output.writtenBytes;
+  }
+
+  get receivedBytes(): number {
+    return this.#gate.receivedBytes;
+  }
+
+  get isReading(): boolean {
+    return this.#gate.isReading;
   }
 
   sendHeartbeat(): void {
@@ -726,7 +660,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #block(): void {
     this.#isBlocked = true;
     this.#reader.stop();
-    this.#pause();
+    this.#gate.block();
     if (!this.#wantsBlocked) return;
     encodeConnectionBlocked(this.output, 0, { reason: this.broker.alarms.reason });
   }
@@ -741,7 +675,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #unblock(): void {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
-    this.#goOn();
+    this.#gate.unblock();
   }
 }
 
