@@ -14,6 +14,7 @@ import {
   ConnectionLostError,
   type ConnectOptions,
   connect,
+  PublishNackedError,
 } from "@haremq/client";
 import { VirtualClock } from "@haremq/kernel";
 import {
@@ -22,6 +23,7 @@ import {
   encodeBasicConsumeOk,
   encodeBasicDeliver,
   encodeBasicGetOk,
+  encodeBasicNack,
   encodeBodyFrames,
   encodeChannelClose,
   encodeChannelCloseOk,
@@ -495,6 +497,28 @@ test("confirms for tags that were never given out change nothing", async () => {
   peer.send((writer) => encodeBasicAck(writer, 1, { deliveryTag: 1, multiple: false }));
   await published;
   assert.deepEqual(acks, [7, 2 ** 60, 1]);
+});
+
+test("a nacked publish is rejected, and waitForConfirms tells once", async () => {
+  const { peer, channel } = await withChannel();
+  const selected = channel.confirmSelect();
+  await peer.confirmSelect();
+  await selected;
+  const outcomes = Promise.allSettled(
+    ["one", "two", "three"].map((body) => channel.publish("", "q", body)),
+  );
+  peer.send(
+    (writer) => encodeBasicNack(writer, 1, { deliveryTag: 2, multiple: false, requeue: false }),
+    (writer) => encodeBasicAck(writer, 1, { deliveryTag: 3, multiple: true }),
+  );
+  const [one, two, three] = await outcomes;
+  assert.equal(one?.status, "fulfilled");
+  assert.equal(three?.status, "fulfilled");
+  const { reason } = two as PromiseRejectedResult;
+  assert.ok(reason instanceof PublishNackedError);
+  assert.equal(reason.deliveryTag, 2);
+  await assert.rejects(channel.waitForConfirms(), PublishNackedError);
+  await channel.waitForConfirms();
 });
 
 test("a broker that reads nothing costs the publisher a bounded amount", async () => {

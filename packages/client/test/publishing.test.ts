@@ -2,12 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import {
-  FieldTable,
-  PublishNackedError,
-  PublishReturnedError,
-  type ReturnedMessage,
-} from "@haremq/client";
+import { FieldTable, PublishReturnedError, type ReturnedMessage } from "@haremq/client";
 import { collector, next, onEveryBroker } from "./brokers.ts";
 
 onEveryBroker("publishing", ({ scenario }) => {
@@ -157,26 +152,6 @@ onEveryBroker("publishing", ({ scenario }) => {
       assert.equal(first?.body.toString(), "b");
       assert.equal(first?.properties.messageId, "id");
       assert.equal(second?.body.toString(), "d");
-    }),
-  );
-
-  test(
-    "a nacked publish is rejected, and waitForConfirms tells once",
-    scenario(async (bench) => {
-      const channel = await bench.channel();
-      const queue = await bench.queue(channel, {
-        "x-max-length": 1,
-        "x-overflow": "reject-publish",
-      });
-      await channel.confirmSelect();
-      await channel.publish("", queue, "fits");
-      await assert.rejects(channel.publish("", queue, "does not"), (error) => {
-        assert.ok(error instanceof PublishNackedError);
-        assert.equal(error.deliveryTag, 2);
-        return true;
-      });
-      await assert.rejects(channel.waitForConfirms(), PublishNackedError);
-      await channel.waitForConfirms();
     }),
   );
 
