@@ -251,11 +251,21 @@ export function isMethod(frame: RawFrame, name: MethodName): boolean {
 
 function interpret(frame: SplitFrame): RawFrame {
   if (frame.type === FrameType.Method) {
-    return { ...frame, method: decodeMethod(new WireReader(frame.payload)) };
+    return { ...frame, method: decodeAnyMethod(frame.payload) };
   }
   if (frame.type !== FrameType.Header) return frame;
   const reader = new WireReader(frame.payload);
   reader.skip(4);
   const bodySize = reader.uint64();
   return { ...frame, header: { bodySize, properties: decodeProperties(reader) } };
+}
+
+/** RabbitMQ cuts reply texts at 255 bytes, in the middle of a character if need be. */
+function decodeAnyMethod(payload: Buffer): Method {
+  try {
+    return decodeMethod(new WireReader(payload));
+  } catch {
+    const ascii = Buffer.from(payload.map((octet, at) => (at > 6 && octet > 0x7f ? 0x3f : octet)));
+    return decodeMethod(new WireReader(ascii));
+  }
 }

@@ -1,0 +1,200 @@
+/**
+ * Plays a scenario against one broker and writes down, step by step, what came back.
+ *
+ * A transcript is comparable: names are the scenario's, each step's window holds everything that the
+ * step has caused, and within a window the channels stand one after the other, since there is no
+ * order between them.
+ */
+
+import { addressOf, type BrokerAddress, methodOf } from "@haremq/testkit";
+import { Line, type Received } from "./line.ts";
+import { Names } from "./names.ts";
+import type { Scenario } from "./scenario.ts";
+import { showStep } from "./show.ts";
+import type { ConnectStep, SettleStep, Step } from "./step.ts";
+
+export interface Window {
+  readonly step: string;
+  readonly lines: string[];
+}
+
+export type Transcript = readonly Window[];
+
+/** Plays the scenario. The prefix keeps its names apart from everybody else's. */
+export async function play(url: string, scenario: Scenario, prefix: string): Promise<Transcript> {
+  const player = new Player(addressOf(url), scenario, new Names(prefix));
+  try {
+    return await player.run();
+  } finally {
+    await player.cleanUp();
+  }
+}
+
+class Player {
+  readonly #address: BrokerAddress;
+  readonly #scenario: Scenario;
+  readonly #names: Names;
+  readonly #lines = new Map<string, Line>();
+  /** Queues to ask when settling down, by the name of the connection that has declared them. */
+  readonly #queues = new Map<string, Set<string>>();
+  #collected: Received[] = [];
+  /** Where each line stood when the last step began, for what is awaited after it. */
+  readonly #marks = new Map<string, number>();
+
+  constructor(address: BrokerAddress, scenario: Scenario, names: Names) {
+    this.#address = address;
+    this.#scenario = scenario;
+    this.#names = names;
+  }
+
+  async run(): Promise<Transcript> {
+    const { handshake = {} } = this.#scenario.options;
+    if (handshake !== null) await this.#connect("a", "open", handshake);
+    const windows: Window[] = [];
+    for (const step of this.#scenario.steps) {
+      if (step.kind !== "await") this.#mark();
+      await this.#take(step);
+      const lines = this.#window();
+      const last = windows.at(-1);
+      // What is waited for may have come with the step before it: they share a window.
+      if (step.kind === "await" && last !== undefined) last.lines.push(...lines);
+      else windows.push({ step: this.#names.inward(showStep(step)), lines });
+    }
+    return windows;
+  }
+
+  async cleanUp(): Promise<void> {
+    for (const line of this.#lines.values()) await line.finish();
+    if (this.#names.used.size === 0) return;
+    const broom = await Line.connect("broom", this.#address, () => {});
+    await broom.open({});
+    for (const name of this.#names.used) {
+      broom.send(1, methodOf("queue.delete", { queue: name }));
+      broom.send(1, methodOf("exchange.delete", { exchange: name }));
+    }
+    await broom.settleDown([]);
+    await broom.finish();
+  }
+
+  async #take(step: Step): Promise<void> {
+    if (step.kind === "connect") {
+      await this.#connect(step.connection, step.until, step.options);
+      return;
+    }
+    const line = this.#line(step.connection);
+    if (step.kind === "await") {
+      await line.await(step.what, this.#marks.get(line.name) ?? 0);
+      return;
+    }
+    if (step.kind === "drop") line.connection.destroy();
+    else this.#send(line, step);
+    await this.#settleDown();
+  }
+
+  #send(line: Line, step: Exclude<Step, ConnectStep>): void {
+    switch (step.kind) {
+      case "call": {
+        const method = this.#names.outwardMethod(step.method);
+        if (method.name === "queue.declare") this.#noteQueue(line, method.args.queue);
+        line.send(step.channel, method);
+        break;
+      }
+      case "publish":
+        line.send(step.channel, this.#names.outwardMethod(step.method));
+        line.sendContent(step.channel, this.#names.outwardFields(step.properties), step.body);
+        break;
+      case "bytes":
+        line.sendBytes(step.channel, step.bytes, step.hold);
+        break;
+      case "settle":
+        settleOne(line, step);
+        break;
+      case "reopen":
+        if (line.channel(step.channel).state === "refused") {
+          line.send(step.channel, methodOf("channel.close-ok"));
+          line.send(step.channel, methodOf("channel.open"));
+        }
+        break;
+      case "together":
+        for (const part of step.steps) this.#send(line, part as Exclude<Step, ConnectStep>);
+        break;
+      default:
+        throw new Error(`cannot send a step of kind ${step.kind}`);
+    }
+  }
+
+  async #connect(name: string, until: ConnectStep["until"], options: ConnectStep["options"]) {
+    const probe = options.channelMax && options.channelMax < 900 ? options.channelMax - 1 : 900;
+    const collect = (received: Received): void => {
+      this.#collected.push(received);
+    };
+    const line = await Line.connect(name, this.#address, collect, probe);
+    this.#lines.set(name, line);
+    if (until === "open") {
+      await line.open(options);
+      this.#window();
+    }
+  }
+
+  #line(name: string): Line {
+    const line = this.#lines.get(name);
+    if (line === undefined) throw new Error(`connection ${name} was never made`);
+    return line;
+  }
+
+  #noteQueue(line: Line, queue: string): void {
+    if (queue === "") return;
+    const queues = this.#queues.get(line.name) ?? new Set<string>();
+    this.#queues.set(line.name, queues.add(queue));
+  }
+
+  #mark(): void {
+    for (const line of this.#lines.values()) {
+      this.#marks.set(line.name, line.connection.frames.length);
+    }
+  }
+
+  async #settleDown(): Promise<void> {
+    const lines = [...this.#lines.values()];
+    for (const line of lines) await line.settleDown(this.#queues.get(line.name) ?? []);
+    // One line's queues may have had something to tell the channels of another.
+    if (lines.length > 1) await Promise.all(lines.map((line) => line.settleDown([])));
+    if (this.#scenario.options.leaveCloseOpen) return;
+    for (const line of lines) {
+      if (line.closeUnanswered) await line.agreeToClose();
+    }
+  }
+
+  /** Everything collected since the last call, channel by channel. */
+  #window(): string[] {
+    const received = this.#collected;
+    this.#collected = [];
+    const places = [...new Set(received.map(({ place }) => place))].sort();
+    return places.flatMap((place) => {
+      const own = received.filter((candidate) => candidate.place === place);
+      return withConfirmsInOrder(own).map(({ text }) => `${place} ${this.#names.inward(text)}`);
+    });
+  }
+}
+
+/** Confirms of several messages have no order among themselves and against other frames. */
+function withConfirmsInOrder(received: Received[]): Received[] {
+  const confirms = received.filter(({ confirmed }) => confirmed !== undefined);
+  if (confirms.length < 2) return received;
+  confirms.sort((one, other) => (one.confirmed ?? 0) - (other.confirmed ?? 0));
+  return [...received.filter(({ confirmed }) => confirmed === undefined), ...confirms];
+}
+
+function settleOne(line: Line, step: SettleStep): void {
+  const view = line.channel(step.channel);
+  const deliveryTag = view.outstanding[Math.floor(step.pick * view.outstanding.length)];
+  if (deliveryTag === undefined) return;
+  const { multiple, requeue } = step;
+  if (step.how === "ack") line.send(step.channel, methodOf("basic.ack", { deliveryTag, multiple }));
+  else if (step.how === "reject") {
+    line.send(step.channel, methodOf("basic.reject", { deliveryTag, requeue }));
+  } else {
+    line.send(step.channel, methodOf("basic.nack", { deliveryTag, multiple, requeue }));
+  }
+  view.settled(deliveryTag, step.how !== "reject" && multiple);
+}

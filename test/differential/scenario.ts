@@ -1,0 +1,39 @@
+/** A scenario: a named sequence of steps that must show the same on every broker. */
+
+import type { HandshakeOptions } from "@haremq/testkit";
+import type { Step } from "./step.ts";
+
+export interface Scenario {
+  readonly name: string;
+  readonly steps: readonly Step[];
+  readonly options: ScenarioOptions;
+}
+
+export interface ScenarioOptions {
+  /** How connection "a" introduces itself; null leaves the connecting to the steps. */
+  readonly handshake?: HandshakeOptions | null;
+  /** Does not agree to a connection.close of the broker, so that the steps may. */
+  readonly leaveCloseOpen?: boolean;
+}
+
+export interface Area {
+  readonly name: string;
+  readonly scenarios: readonly Scenario[];
+}
+
+export function scenario(
+  name: string,
+  steps: readonly Step[],
+  options: ScenarioOptions = {},
+): Scenario {
+  return { name, steps, options };
+}
+
+export function area(name: string, scenarios: readonly Scenario[]): Area {
+  const names = new Set<string>();
+  for (const { name: own } of scenarios) {
+    if (names.has(own)) throw new Error(`two scenarios of ${name} are called ${own}`);
+    names.add(own);
+  }
+  return { name, scenarios };
+}

@@ -1,0 +1,32 @@
+/** All areas of scenarios. Those that wait for a broker's time limits come first. */
+
+import type { Area } from "../scenario.ts";
+import { channels } from "./channels.ts";
+import { consuming } from "./consuming.ts";
+import { directReplies } from "./direct-replies.ts";
+import { exchanges } from "./exchanges.ts";
+import { framing } from "./framing.ts";
+import { handshake } from "./handshake.ts";
+import { publishing } from "./publishing.ts";
+import { queueArguments } from "./queue-arguments.ts";
+import { queueEquivalence } from "./queue-equivalence.ts";
+import { queueLifecycle } from "./queue-lifecycle.ts";
+import { routing } from "./routing.ts";
+import { settling } from "./settling.ts";
+import { transactions } from "./transactions.ts";
+
+export const areas: readonly Area[] = [
+  handshake,
+  framing,
+  channels,
+  queueLifecycle,
+  queueArguments,
+  queueEquivalence,
+  exchanges,
+  routing,
+  publishing,
+  consuming,
+  settling,
+  transactions,
+  directReplies,
+];

@@ -1,0 +1,242 @@
+/** tx: what waits for the commit, what does not, and what a rollback leaves. */
+
+import { area, scenario } from "../scenario.ts";
+import { call, on, publish, reopen } from "../step.ts";
+
+const select = call("tx.select");
+const commit = call("tx.commit");
+const rollback = call("tx.rollback");
+const queue = call("queue.declare", { queue: "~q", exclusive: true });
+const passive = call("queue.declare", { queue: "~q", passive: true });
+const get = call("basic.get", { queue: "~q" });
+const send = (body: string) => publish("", "~q", body);
+const ack = (deliveryTag: number, multiple = false) => call("basic.ack", { deliveryTag, multiple });
+const nack = (deliveryTag: number, requeue = true) => call("basic.nack", { deliveryTag, requeue });
+const consume = call("basic.consume", { queue: "~q", consumerTag: "t" });
+const lost = (body: string) => publish("", "~nowhere", body, { mandatory: true });
+
+const modes = [
+  scenario("commit without select", [commit]),
+  scenario("rollback without select", [rollback]),
+  scenario("select twice", [select, select]),
+  scenario("confirm after tx", [select, call("confirm.select")]),
+  scenario("confirm after tx, nowait", [select, call("confirm.select", { nowait: true })]),
+  scenario("tx after confirm", [call("confirm.select"), select]),
+  scenario("nothing to commit, nothing to roll back", [select, commit, rollback, commit]),
+  scenario("transactional for good", [select, commit, call("confirm.select")]),
+];
+
+const publishes = [
+  scenario("published at the commit", [
+    queue,
+    select,
+    send("1"),
+    send("2"),
+    get,
+    commit,
+    get,
+    get,
+    get,
+  ]),
+  scenario("gone with the rollback", [queue, select, send("1"), rollback, commit, get]),
+  scenario("the next transaction begins at once", [
+    queue,
+    select,
+    send("1"),
+    commit,
+    send("2"),
+    rollback,
+    send("3"),
+    commit,
+    get,
+    get,
+    get,
+  ]),
+  scenario("lost with the channel", [
+    queue,
+    select,
+    send("1"),
+    call("channel.close", { replyCode: 200 }),
+    call("channel.open"),
+    get,
+  ]),
+  scenario("delivered at the commit", [queue, consume, select, send("1"), send("2"), commit]),
+  scenario("the other channel sees nothing before the commit", [
+    queue,
+    on(2, call("channel.open")),
+    on(2, consume),
+    select,
+    send("1"),
+    passive,
+    commit,
+  ]),
+  scenario("returned at the commit", [select, lost("1"), commit, lost("2"), rollback, commit]),
+  scenario("returned, routed, returned", [
+    queue,
+    select,
+    lost("1"),
+    send("2"),
+    lost("3"),
+    commit,
+    get,
+  ]),
+  scenario("routed when published, not when committed", [
+    queue,
+    select,
+    publish("", "~q", "1", { mandatory: true }),
+    call("queue.delete", { queue: "~q" }),
+    commit,
+  ]),
+  scenario("routed when committed, not when published", [
+    select,
+    publish("", "~q", "1", { mandatory: true }),
+    queue,
+    commit,
+    get,
+  ]),
+  scenario("to a missing exchange", [
+    queue,
+    select,
+    send("1"),
+    publish("~missing", "k"),
+    reopen(),
+    get,
+  ]),
+  scenario("an exchange gone at the commit", [
+    call("exchange.declare", { exchange: "~x", type: "fanout" }),
+    queue,
+    call("queue.bind", { queue: "~q", exchange: "~x" }),
+    select,
+    publish("~x", "k", "1", { mandatory: true }),
+    call("exchange.delete", { exchange: "~x" }),
+    commit,
+    get,
+  ]),
+  scenario("immediate", [select, publish("", "~q", "1", { immediate: true })]),
+  scenario("an invalid expiration", [
+    select,
+    publish("", "~q", "1", { properties: { expiration: "a" } }),
+  ]),
+];
+
+const settlements = [
+  scenario("acknowledged at the commit", [
+    queue,
+    send("1"),
+    get,
+    select,
+    ack(1),
+    commit,
+    call("channel.close", { replyCode: 200 }),
+    call("channel.open"),
+    get,
+  ]),
+  scenario("outstanding again after the rollback", [
+    queue,
+    send("1"),
+    get,
+    select,
+    ack(1),
+    rollback,
+    ack(1),
+    commit,
+    ack(1),
+  ]),
+  scenario("twice in one transaction", [queue, send("1"), get, select, ack(1), ack(1)]),
+  scenario("unknown tags are refused at once", [select, ack(9)]),
+  scenario("requeued at the commit", [queue, send("1"), get, select, nack(1), get, commit, get]),
+  scenario("not requeued after the rollback", [
+    queue,
+    send("1"),
+    get,
+    select,
+    nack(1),
+    rollback,
+    get,
+    nack(1),
+    commit,
+    get,
+  ]),
+  scenario("dropped at the commit", [queue, send("1"), get, select, nack(1, false), commit, get]),
+  scenario("recovered after the rollback", [
+    queue,
+    send("1"),
+    get,
+    select,
+    ack(1),
+    rollback,
+    call("basic.recover", { requeue: true }),
+    get,
+  ]),
+  scenario("recovered before the commit", [
+    queue,
+    send("1"),
+    send("2"),
+    get,
+    get,
+    select,
+    ack(1),
+    call("basic.recover", { requeue: true }),
+    commit,
+    get,
+    get,
+  ]),
+  scenario("a channel that closes takes its acknowledgements back", [
+    queue,
+    send("1"),
+    get,
+    select,
+    ack(1),
+    call("channel.close", { replyCode: 200 }),
+    call("channel.open"),
+    get,
+  ]),
+  scenario("room for the next delivery comes with the commit", [
+    queue,
+    send("1"),
+    send("2"),
+    call("basic.qos", { prefetchCount: 1 }),
+    consume,
+    select,
+    ack(1),
+    passive,
+    commit,
+    passive,
+  ]),
+  scenario("all, multiple", [
+    queue,
+    send("1"),
+    send("2"),
+    get,
+    get,
+    select,
+    ack(0, true),
+    rollback,
+    ack(0, true),
+    commit,
+    passive,
+  ]),
+  scenario("publishes and acknowledgements in one", [
+    queue,
+    send("1"),
+    get,
+    select,
+    ack(1),
+    send("2"),
+    commit,
+    get,
+    get,
+  ]),
+  scenario("deliveries before select belong to it too", [
+    queue,
+    send("1"),
+    consume,
+    select,
+    ack(1),
+    rollback,
+    nack(1),
+    commit,
+  ]),
+];
+
+export const transactions = area("transactions", [...modes, ...publishes, ...settlements]);
