@@ -110,14 +110,10 @@ export class ClassicQueue implements Queue {
     consumer.parked = false;
     this.#rotation.remove(consumer);
     if (this.#active !== consumer) return;
-    this.#active = null;
-    // The one that has waited longest takes over; a Set keeps the order of arrival.
-    for (const successor of this.#consumers) {
-      this.#active = successor;
-      this.#rotation.add(successor);
-      this.serve();
-      break;
-    }
+    this.#active = this.#successor();
+    if (this.#active === null) return;
+    this.#rotation.add(this.#active);
+    this.serve();
   }
 
   wake(consumer: Consumer): void {
@@ -203,6 +199,15 @@ export class ClassicQueue implements Queue {
       consumer.sink.cancelled(consumer);
     }
     return this.purge();
+  }
+
+  /** Who takes over as the single active consumer: of the highest priority, the first to come. */
+  #successor(): Consumer | null {
+    let successor: Consumer | null = null;
+    for (const consumer of this.#consumers) {
+      if (successor === null || consumer.priority > successor.priority) successor = consumer;
+    }
+    return successor;
   }
 
   /** Gives a message that has just arrived straight to a consumer. */
