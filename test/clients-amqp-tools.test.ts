@@ -17,10 +17,12 @@ import { openBench } from "./clients/test-bed.ts";
 
 const bench = await openBench();
 const mebibyte = 1024 * 1024;
+const skip = skipWithoutTools();
 
-describe("amqp-tools", { skip: skipWithoutTools() }, () => {
+describe("amqp-tools", () => {
   test(
     "declare, publish, get and delete",
+    { skip },
     bench.scenario(async (bed) => {
       const queue = bed.name("tools");
       const declared = await runTool(bed, "amqp-declare-queue", ["-d", "-q", queue]);
@@ -39,6 +41,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "a server-named queue is named by the server",
+    { skip },
     bench.scenario(async (bed) => {
       const declared = await runTool(bed, "amqp-declare-queue", ["-q", ""]);
       assert.equal(declared.exitCode, 0);
@@ -51,6 +54,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "publish sets what its options say",
+    { skip },
     bench.scenario(async (bed) => {
       const channel = await openChannel(bed);
       const queue = bed.name("options");
@@ -83,6 +87,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "each line becomes a message, published to an exchange",
+    { skip },
     bench.scenario(async (bed) => {
       const channel = await openChannel(bed);
       const { queue } = await channel.assertQueue(bed.name("lines"));
@@ -104,6 +109,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
   for (const size of [0, 1, 131_064, 131_065, 131_072, mebibyte, 10 * mebibyte]) {
     test(
       `a body of ${size} bytes goes in by the one tool and comes out by the other`,
+      { skip },
       bench.scenario(async (bed) => {
         const channel = await openChannel(bed);
         const { queue } = await channel.assertQueue(bed.name("sized"));
@@ -120,6 +126,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "amqp-consume acknowledges what its command handled, and nothing else",
+    { skip },
     bench.scenario(async (bed) => {
       const channel = await openConfirmChannel(bed);
       const { queue } = await channel.assertQueue(bed.name("work"));
@@ -134,6 +141,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "amqp-consume declares an exclusive queue, binds it, and takes it along when it goes",
+    { skip },
     bench.scenario(async (bed) => {
       const channel = await openConfirmChannel(bed);
       const exchange = bed.name("events");
@@ -159,6 +167,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "a consumer that is killed gives back what it held",
+    { skip },
     bench.scenario(async (bed) => {
       const channel = await openConfirmChannel(bed);
       const { queue } = await channel.assertQueue(bed.name("held"));
@@ -182,6 +191,7 @@ describe("amqp-tools", { skip: skipWithoutTools() }, () => {
 
   test(
     "refusals end a tool with the broker's words",
+    { skip },
     bench.scenario(async (bed) => {
       const absent = bed.name("absent");
       const got = await runTool(bed, "amqp-get", ["-q", absent]);

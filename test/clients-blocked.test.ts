@@ -20,9 +20,10 @@ const bench = await openBench();
 const body = Buffer.alloc(1024 * 1024, "x");
 const queue = "hoard";
 
-describe("a shortage of memory", { skip: skipWhenExternal }, () => {
+describe("a shortage of memory", () => {
   test(
     "amqplib: blocked and unblocked, and a connection that only consumes is left alone",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const { url } = await startSmallBroker(bed);
       const publisher = await openConnection(bed, url);
@@ -45,6 +46,7 @@ describe("a shortage of memory", { skip: skipWhenExternal }, () => {
 
   test(
     "amqplib: a connection that begins to publish during a shortage is blocked as well",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const broker = await startSmallBroker(bed);
       await hoard(bed, broker);
@@ -62,6 +64,7 @@ describe("a shortage of memory", { skip: skipWhenExternal }, () => {
 
   test(
     "amqplib: a blocked connection can be closed",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const broker = await startSmallBroker(bed);
       await hoard(bed, broker);
@@ -75,6 +78,7 @@ describe("a shortage of memory", { skip: skipWhenExternal }, () => {
 
   test(
     "@cloudamqp/amqp-client: onblocked, refused publishes, onunblocked",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const broker = await startSmallBroker(bed);
       await hoard(bed, broker);
@@ -100,6 +104,7 @@ describe("a shortage of memory", { skip: skipWhenExternal }, () => {
 
   test(
     "rabbitmq-client: connection.blocked holds publishes back until connection.unblocked",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const broker = await startSmallBroker(bed);
       await hoard(bed, broker);
@@ -124,6 +129,7 @@ describe("a shortage of memory", { skip: skipWhenExternal }, () => {
 
   test(
     "amqp-connection-manager: blocked and unblocked",
+    { skip: skipWhenExternal },
     bench.scenario(async (bed) => {
       const broker = await startSmallBroker(bed);
       await hoard(bed, broker);

@@ -93,9 +93,12 @@ describe("consuming", () => {
       const queue = bed.name("doomed");
       await channel.queueDeclare(queue);
       const consumer = await channel.basicConsume(queue, {}, () => {});
-      const end = consumer.wait();
+      const told = assert.rejects(
+        within(consumer.wait(), "the cancellation"),
+        /Consumer cancelled by the server/,
+      );
       await (await client.channel()).queueDelete(queue);
-      await assert.rejects(within(end, "the cancellation"), /Consumer cancelled by the server/);
+      await told;
     }),
   );
 
