@@ -40,6 +40,7 @@ export interface FrameHandler {
   onHeaderFrame(channel: number, buffer: Buffer, start: number, end: number): void;
   /** A whole body frame, or the next piece of one that was cut between chunks. */
   onBodyPiece(channel: number, buffer: Buffer, start: number, end: number): void;
+  /** An empty heartbeat frame; one that carries something is of no known type. */
   onHeartbeatFrame(channel: number): void;
   /** The stream is broken: nothing more will be handed on. */
   onFrameFault(fault: FrameFault): void;
@@ -114,7 +115,7 @@ export class FrameReader {
       else if (type === FrameType.Body) handler.onBodyPiece(channel, chunk, payload, payloadEnd);
       else if (type === FrameType.Header)
         handler.onHeaderFrame(channel, chunk, payload, payloadEnd);
-      else if (type === FrameType.Heartbeat) handler.onHeartbeatFrame(channel);
+      else if (type === FrameType.Heartbeat && size === 0) handler.onHeartbeatFrame(channel);
       else return this.#unknownType(chunk, payload - headerBytes, payloadEnd);
     }
     if (offset < end && !this.#stopped && !this.#faulty) {
@@ -177,7 +178,7 @@ export class FrameReader {
       this.#handler.onMethodFrame(channel, whole, headerBytes, payloadEnd);
     } else if (type === FrameType.Header) {
       this.#handler.onHeaderFrame(channel, whole, headerBytes, payloadEnd);
-    } else if (type === FrameType.Heartbeat) {
+    } else if (type === FrameType.Heartbeat && size === 0) {
       this.#handler.onHeartbeatFrame(channel);
     } else {
       return this.#unknownType(whole, 0, payloadEnd, offset);
