@@ -56,6 +56,21 @@ export async function openConfirmChannel(bed: TestBed): Promise<ConfirmChannel> 
   return (await openConnection(bed)).createConfirmChannel();
 }
 
+/** A queue holding `bodies`, and a fresh connection with a channel to consume it. */
+export async function filledQueue(
+  bed: TestBed,
+  bodies: string[],
+  options: Options.AssertQueue = {},
+) {
+  const connection = await openConnection(bed);
+  const channel = await connection.createConfirmChannel();
+  const queue = bed.name("filled");
+  await channel.assertQueue(queue, options);
+  for (const body of bodies) channel.sendToQueue(queue, Buffer.from(body));
+  await channel.waitForConfirms();
+  return { connection, channel, queue };
+}
+
 export interface Consumer {
   tag: string;
   mailbox: Mailbox<ConsumeMessage>;
