@@ -15,6 +15,7 @@ const bench = await openBench();
 const letter = {
   body: Buffer.from("Übermittlung 🐇"),
   contentType: "text/x-letter",
+  contentEncoding: "identity",
   priority: 4,
   correlationId: "correlation",
   replyTo: "reply.to",
