@@ -216,6 +216,15 @@ export class RawConnection {
     });
   }
 
+  /** Takes nothing more from the socket, as a client would that is stuck. */
+  pauseReading(): void {
+    this.#socket.pause();
+  }
+
+  resumeReading(): void {
+    this.#socket.resume();
+  }
+
   /** Ends the socket without a word, as a dying client would. */
   destroy(): void {
     this.#socket.destroy();
