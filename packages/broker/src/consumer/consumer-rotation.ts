@@ -12,13 +12,20 @@
 import type { Consumer } from "./consumer.ts";
 
 interface Level {
-  readonly priority: number;
+  priority: number;
   head: Consumer | null;
 }
 
 export class ConsumerRotation {
-  /** Highest priority first; levels stay when they empty, for queues use few. */
+  /** Highest priority first, and none of them empty: clients may use any number of priorities. */
   readonly #levels: Level[] = [];
+  /** The level that emptied last, for the next one: parking and waking make no garbage. */
+  #spare: Level | null = null;
+
+  /** How many priorities the consumers in the rotation have. */
+  get levelCount(): number {
+    return this.#levels.length;
+  }
 
   /** Adds a consumer behind all others of its priority. */
   add(consumer: Consumer): void {
@@ -51,19 +58,16 @@ export class ConsumerRotation {
   /** The consumer whose turn it is, or null when none can take a message. */
   next(): Consumer | null {
     const levels = this.#levels;
-    for (let i = 0; i < levels.length; i++) {
-      const level = levels[i]!;
-      let consumer = level.head;
-      while (consumer !== null) {
-        if (consumer.canTake) {
-          level.head = consumer.next;
-          return consumer;
-        }
-        this.#unlink(level, consumer);
-        consumer.parked = true;
-        consumer.sink.park(consumer);
-        consumer = level.head;
+    while (levels.length > 0) {
+      const level = levels[0]!;
+      const consumer = level.head!;
+      if (consumer.canTake) {
+        level.head = consumer.next;
+        return consumer;
       }
+      this.#unlink(level, consumer);
+      consumer.parked = true;
+      consumer.sink.park(consumer);
     }
     return null;
   }
@@ -71,7 +75,7 @@ export class ConsumerRotation {
   #unlink(level: Level, consumer: Consumer): void {
     const following = consumer.next!;
     if (following === consumer) {
-      level.head = null;
+      this.#dropLevel(level);
     } else {
       const preceding = consumer.previous!;
       preceding.next = following;
@@ -82,14 +86,25 @@ export class ConsumerRotation {
     consumer.previous = null;
   }
 
+  #dropLevel(level: Level): void {
+    const levels = this.#levels;
+    if (levels.length === 1) levels.pop();
+    else levels.splice(levels.indexOf(level), 1);
+    level.head = null;
+    this.#spare = level;
+  }
+
   #levelOf(priority: number): Level {
     const levels = this.#levels;
     let i = 0;
     while (i < levels.length && levels[i]!.priority > priority) i++;
     const found = levels[i];
     if (found !== undefined && found.priority === priority) return found;
-    const level: Level = { priority, head: null };
-    levels.splice(i, 0, level);
+    const level = this.#spare ?? { priority, head: null };
+    this.#spare = null;
+    level.priority = priority;
+    if (i === levels.length) levels.push(level);
+    else levels.splice(i, 0, level);
     return level;
   }
 }

@@ -1,8 +1,8 @@
 /**
  * The deliveries of one channel that are not settled yet, by delivery tag. Tags only grow, so the
- * ledger is a ring of entries in tag order; an entry settled out of order leaves a gap, and when
- * more than half of the ring is gaps they are squeezed out. So memory is bounded by what is
- * unsettled, also when the oldest delivery is never settled.
+ * ledger is a ring of entries in tag order; an entry settled out of order leaves a gap, and a ring
+ * that is full has its gaps squeezed out and is made as large as the rest needs. So memory is
+ * bounded by what is unsettled, also when the oldest delivery is never settled.
  *
  *     head                                            tail
  *      | tag 7 | (gap) | tag 9 | tag 10 | (gap) | tag 12 |
@@ -43,6 +43,11 @@ export class DeliveryLedger {
   /** Unsettled deliveries. */
   get size(): number {
     return this.#live;
+  }
+
+  /** How many entries fit before the ring has to be made anew. */
+  get capacity(): number {
+    return this.#capacity;
   }
 
   /** Records a delivery; its tag is higher than all before. */
@@ -133,11 +138,32 @@ export class DeliveryLedger {
     return -1;
   }
 
-  /** Squeezes gaps out if they are the greater part, and doubles the ring otherwise. */
+  /** Makes at least half of a full ring free, so that this is rare however deliveries settle. */
   #makeRoom(): void {
-    const gaps = this.#span - this.#live;
-    if (gaps > this.#span >>> 1) this.#resize(this.#capacity);
-    else this.#resize(Math.max(initialCapacity, this.#capacity * 2));
+    let capacity = initialCapacity;
+    while (capacity < this.#live * 2) capacity *= 2;
+    if (capacity === this.#capacity) this.#squeeze();
+    else this.#resize(capacity);
+  }
+
+  /** Moves the entries together, towards the head. */
+  #squeeze(): void {
+    const mask = this.#capacity - 1;
+    let size = 0;
+    for (let i = 0; i < this.#span; i++) {
+      const from = (this.#head + i) & mask;
+      const consumer = this.#consumers[from]!;
+      if (consumer === null) continue;
+      const to = (this.#head + size) & mask;
+      size++;
+      if (to === from) continue;
+      this.#tags[to] = this.#tags[from]!;
+      this.#handles[to] = this.#handles[from]!;
+      this.#sequences[to] = this.#sequences[from]!;
+      this.#consumers[to] = consumer;
+      this.#consumers[from] = null;
+    }
+    this.#span = size;
   }
 
   #resize(capacity: number): void {
