@@ -179,16 +179,18 @@ function consumerContract(check: QueueTest): void {
   });
 
   check("who has left gets nothing, and the others keep their turns", (rig) => {
-    const [a, b, c] = ["a", "b", "c"].map((tag) => rig.consume({ tag }));
+    const [a, b, c, d] = ["a", "b", "c", "d"].map((tag) => rig.consume({ tag }));
     rig.publish("1");
     rig.cancel(b!);
-    rig.publish("2", "3");
+    rig.publish("2", "3", "4", "5", "6");
     rig.cancel(a!);
-    rig.publish("4");
+    rig.publish("7", "8", "9");
     rig.cancel(c!);
-    rig.publish("5");
-    assert.deepEqual(rig.log, ["a:1", "c:2", "a:3", "c:4"]);
-    assert.deepEqual(rig.drain(), ["5"]);
+    rig.cancel(d!);
+    rig.publish("10");
+    assert.deepEqual(rig.log.slice(0, 6), ["a:1", "c:2", "d:3", "a:4", "c:5", "d:6"]);
+    assert.deepEqual(rig.log.slice(6), ["c:7", "d:8", "c:9"]);
+    assert.deepEqual(rig.drain(), ["10"]);
     assert.deepEqual(rig.sink.cancellations, [], "who leaves need not be told");
   });
 
@@ -312,8 +314,10 @@ function creditContract(check: QueueTest): void {
     rig.consume({ tag: "c" });
     rig.settle("acknowledge", "1");
     rig.wake(woken);
-    rig.publish("3", "4", "5");
-    assert.deepEqual(rig.log, ["a:1", "b:2", "b:3", "c:4", "a:5"]);
+    assert.equal(woken.parked, false);
+    rig.wake(woken);
+    rig.publish("3", "4", "5", "6", "7", "8");
+    assert.deepEqual(rig.log.slice(2), ["b:3", "c:4", "a:5", "b:6", "c:7", "b:8"]);
   });
 
   check("waking one that is not parked gives it no second turn", (rig) => {
@@ -364,6 +368,26 @@ function settlingContract(check: QueueTest): void {
       rig.settle("requeue", ...order);
       assert.deepEqual(rig.drain(), ["1*", "2*", "3*", "4*", "5", "6"]);
     }
+  });
+
+  check("where a message stood does not depend on how it left", (rig) => {
+    const full = rig.consume({ tag: "a" });
+    rig.sink.writable = false;
+    rig.publish("1", "2", "3");
+    rig.sink.writable = true;
+    rig.wake(full);
+    rig.publish("4");
+    rig.sink.writable = false;
+    rig.publish("5", "6");
+    rig.sink.writable = true;
+    rig.wake(full);
+    rig.cancel(full);
+    rig.publish("7");
+    const pulled = rig.get()!;
+    rig.publish("8");
+    rig.settlePull("requeue", pulled);
+    rig.settle("requeue", "5", "2", "6", "4", "1", "3");
+    assert.deepEqual(rig.drain(), ["1*", "2*", "3*", "4*", "5*", "6*", "7*", "8"]);
   });
 
   check("some requeued, some settled: the rest keeps its order", (rig) => {
