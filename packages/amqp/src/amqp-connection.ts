@@ -36,6 +36,7 @@ import {
   type Method,
   MethodId,
   methodHasContent,
+  ReplyCode,
   WireReader,
 } from "@haremq/wire";
 import { AmqpChannel } from "./amqp-channel.ts";
@@ -44,8 +45,8 @@ import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
 import { ChannelTable } from "./channel-table.ts";
 import type { Flushable, FlushQueue } from "./flush-queue.ts";
-import { frameErrors } from "./frame-errors.ts";
-import { Handshake, HandshakeFailure, type Negotiated } from "./handshake.ts";
+import { FrameError, frameErrors } from "./frame-errors.ts";
+import { Handshake, HandshakeFailure, LoginRefused, type Negotiated } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { InputGate } from "./input-gate.ts";
 import { type ChunkPool, Output, type OutputOwner } from "./output.ts";
@@ -459,17 +460,11 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   #decode(buffer: Buffer, start: number, end: number): Method {
     methodReader.reset(buffer, start, end);
-    try {
-      const method = decodeMethod(methodReader);
-      if (methodHasContent(method.id)) {
-        throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
-      }
-      return method;
-    } catch (error) {
-      if (this.#state !== "handshake" || this.#handshake?.user !== undefined) throw error;
-      // Nobody who cannot log in is told anything.
-      throw new HandshakeFailure((error as Error).message, 0);
+    const method = decodeMethod(methodReader);
+    if (methodHasContent(method.id)) {
+      throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
     }
+    return method;
   }
 
   // Errors and ends
@@ -482,6 +477,10 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       return;
     }
     let refusal = refusalOf(error);
+    if (refusal !== undefined && this.#isUnknownPeer && !(error instanceof LoginRefused)) {
+      this.#cutOff(refusal.text, 0);
+      return;
+    }
     if (refusal === undefined) {
       const reported = error instanceof Error ? error : new Error(String(error));
       this.broker.log.error(`error on AMQP connection ${this.name}`, { error: reported });
@@ -492,11 +491,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     // A decoder knows better than we do which method it could not read, if any.
     const isMalformed = error instanceof MalformedError;
+    const named = namesMethod(error, refusal.code) ? methodId : 0;
     const reply = {
       replyCode: refusal.code,
       replyText: refusal.text,
-      classId: isMalformed ? error.classId : methodId >>> 16,
-      methodId: isMalformed ? error.methodId : methodId & 0xffff,
+      classId: isMalformed ? error.classId : named >>> 16,
+      methodId: isMalformed ? error.methodId : named & 0xffff,
     };
     const target = this.#channels.find(channel);
     if (refusal.isHard || target === undefined) {
@@ -506,6 +506,11 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     target.emitPending();
     this.#closeChannel(target, true);
     encodeChannelClose(this.output, channel, reply);
+  }
+
+  /** Nobody who is not logged in is told anything. */
+  get #isUnknownPeer(): boolean {
+    return this.#state === "handshake" && this.#handshake!.user === undefined;
   }
 
   /** Asks the client to close, which every client does in the end. */
@@ -677,6 +682,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#isBlocked = false;
     this.#gate.unblock();
   }
+}
+
+/** Whether what went wrong is put down to the method in whose course it did. */
+function namesMethod(error: unknown, replyCode: number): boolean {
+  if (error instanceof FrameError || error instanceof LoginRefused) return false;
+  return replyCode !== ReplyCode.InternalError;
 }
 
 function readTag(buffer: Buffer, start: number): number {

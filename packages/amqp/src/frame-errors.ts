@@ -3,46 +3,54 @@
  * Connections throw these.
  */
 
-import { ConnectionError } from "@haremq/broker";
+import { ConnectionError, erlangPair, erlangTerm } from "@haremq/broker";
 import type { FrameFault } from "@haremq/wire";
-import { bytesText } from "./reply.ts";
+
+const shownBytesMax = 16;
+/** Enough to fill a reply text, which is cut. */
+const undecodedBytesMax = 130;
+
+/** An error that is no particular method's: connection.close names none. */
+export class FrameError extends ConnectionError {}
 
 function frameText(type: number, payload: Buffer): string {
-  return `type ${type}, all octets = ${bytesText(payload)}`;
+  const shown = erlangTerm({ type: "x", value: payload.subarray(0, shownBytesMax) });
+  const extent = payload.length <= shownBytesMax ? "all" : `first ${shownBytesMax}`;
+  return `type ${type}, ${extent} octets = ${shown}`;
 }
 
 export const frameErrors = {
   /** The stream of frames itself is broken. */
-  fault(fault: FrameFault, maxPayloadBytes: number): ConnectionError {
-    const frame = frameText(fault.type, fault.payload);
+  fault(fault: FrameFault, maxPayloadBytes: number): FrameError {
+    const text = `${frameText(fault.type, fault.payload)}: `;
     const reason =
       fault.kind === "oversize"
         ? `{frame_too_large,${fault.size},${maxPayloadBytes}}`
         : fault.kind === "bad-end"
-          ? `{invalid_frame_end_marker,${fault.end}}`
+          ? erlangPair("invalid_frame_end_marker", `${fault.end}`, text)
           : "unknown_frame";
-    return new ConnectionError("FRAME_ERROR", `${frame}: ${reason}`);
+    return new FrameError("FRAME_ERROR", text + reason);
   },
 
   /** A frame too short to be what it says it is. */
-  unknownFrame(type: number, buffer: Buffer, start: number, end: number): ConnectionError {
+  unknownFrame(type: number, buffer: Buffer, start: number, end: number): FrameError {
     const frame = frameText(type, buffer.subarray(start, end));
-    return new ConnectionError("FRAME_ERROR", `${frame}: unknown_frame`);
+    return new FrameError("FRAME_ERROR", `${frame}: unknown_frame`);
   },
 
   /** The arguments of a method are not what its definition says. */
   cannotDecode(buffer: Buffer, start: number, end: number): ConnectionError {
-    const shown = bytesText(buffer.subarray(start, end));
-    return new ConnectionError("FRAME_ERROR", `cannot decode ${shown}`);
+    const shown = buffer.subarray(start, Math.min(end, start + undecodedBytesMax));
+    return new ConnectionError("FRAME_ERROR", `cannot decode <<${shown.join()}>>`);
   },
 
-  unexpectedFrame(type: number, payload: Buffer): ConnectionError {
-    return new ConnectionError("UNEXPECTED_FRAME", frameText(type, payload));
+  unexpectedFrame(type: number, payload: Buffer): FrameError {
+    return new FrameError("UNEXPECTED_FRAME", frameText(type, payload));
   },
 
-  methodExpected(): ConnectionError {
+  methodExpected(): FrameError {
     const text = "expected method frame, got non method frame instead";
-    return new ConnectionError("UNEXPECTED_FRAME", text);
+    return new FrameError("UNEXPECTED_FRAME", text);
   },
 
   /** Something else came in the middle of a content. */

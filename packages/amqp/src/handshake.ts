@@ -10,7 +10,7 @@
  */
 
 import type { Broker, Peer, Session, User } from "@haremq/broker";
-import { ChannelError, ConnectionError } from "@haremq/broker";
+import { ConnectionError } from "@haremq/broker";
 import {
   type ConnectionStartOk,
   type ConnectionTuneOk,
@@ -50,6 +50,9 @@ export class HandshakeFailure extends Error {
     this.delayMs = delayMs;
   }
 }
+
+/** Told to a peer that wants to know, although nobody who is not logged in is told anything else. */
+export class LoginRefused extends ConnectionError {}
 
 type Step = "start-ok" | "tune-ok" | "open" | "done";
 
@@ -142,7 +145,7 @@ export class Handshake {
       capabilities?.type === "F" &&
       capabilities.value.get("authentication_failure_close")?.value === true;
     if (!wantsToKnow) return new HandshakeFailure("login refused", silentRefusalMs);
-    return new ConnectionError(
+    return new LoginRefused(
       "ACCESS_REFUSED",
       `Login was refused using authentication mechanism ${this.#mechanism}. For details see the ` +
         "broker logfile.",
@@ -171,24 +174,20 @@ export class Handshake {
   }
 }
 
-/** A client may lower what it was offered, not raise it; 0 stands for no limit on either side. */
+/** A client may lower what it was offered, not raise it; its 0 leaves it at that. */
 function checkTuned(name: string, wanted: number, offered: number, least: number): number {
-  if (wanted !== 0 && wanted < least) {
+  if (wanted === 0) return offered;
+  if (wanted < least) {
     throw new ConnectionError(
       "NOT_ALLOWED",
       `negotiated ${name} = ${wanted} is lower than the minimum allowed value (${least})`,
     );
   }
-  if (offered !== 0 && (wanted === 0 || wanted > offered)) {
+  if (offered !== 0 && wanted > offered) {
     throw new ConnectionError(
       "NOT_ALLOWED",
       `negotiated ${name} = ${wanted} is higher than the maximum allowed value (${offered})`,
     );
   }
   return wanted;
-}
-
-/** Errors that the peer is told about even before its connection is open. */
-export function isToldDuringHandshake(error: unknown): boolean {
-  return error instanceof ConnectionError || error instanceof ChannelError;
 }

@@ -68,13 +68,3 @@ function cutText(text: string): string {
   while (end > 0 && (bytes[end]! & 0xc0) === 0x80) end--;
   return `${bytes.toString("utf8", 0, end)}...`;
 }
-
-const shownBytesMax = 128;
-
-/** A run of bytes as RabbitMQ's texts show them: <<"abc">> or <<0,20,0,10>>. */
-export function bytesText(bytes: Buffer): string {
-  const shown = bytes.subarray(0, shownBytesMax);
-  const isPrintable = shown.length > 0 && shown.every((byte) => byte >= 32 && byte < 127);
-  if (isPrintable) return `<<"${shown.toString("latin1").replace(/["\\]/g, "\\$&")}">>`;
-  return `<<${[...shown].join(",")}>>`;
-}

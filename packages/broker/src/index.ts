@@ -31,6 +31,6 @@ export { checkExpiration } from "./message/expiration.ts";
 export type { MessageStore } from "./message/message-store.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
-export { fieldTypeName } from "./vhost/field-text.ts";
+export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";
 export { Session } from "./vhost/session.ts";
 export type { VirtualHost } from "./vhost/virtual-host.ts";

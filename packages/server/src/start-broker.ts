@@ -29,6 +29,8 @@ export interface RunningBroker {
   readonly broker: Broker;
   /** The built-in user database. */
   readonly users: InternalDatabase;
+  /** Open sockets of clients, those in their handshake included. */
+  readonly connectionCount: number;
   /** Tells every client, closes everything; resolves when nothing is left. */
   stop(): Promise<void>;
 }
@@ -60,7 +62,16 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
   };
   try {
     const port = await listen(broker, config, listeners);
-    return { url: urlOf(config, port), port, broker, users, stop: once(stop) };
+    return {
+      url: urlOf(config, port),
+      port,
+      broker,
+      users,
+      get connectionCount() {
+        return listeners.reduce((sum, listener) => sum + listener.connectionCount, 0);
+      },
+      stop: once(stop),
+    };
   } catch (error) {
     await stop();
     throw error;
