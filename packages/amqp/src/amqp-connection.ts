@@ -226,7 +226,11 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
         return;
       }
       const path = target.publishPath;
-      if (path.isOpen) throw frameErrors.contentExpected(path.expectsHeader);
+      if (path.isOpen) {
+        const error = frameErrors.contentExpected(path.expectsHeader);
+        this.#onError(error, channel, MethodId.BasicPublish);
+        return;
+      }
       if (methodId === MethodId.BasicPublish) {
         if (start + 6 >= end || !path.begin(buffer, start + 6, end)) {
           throw frameErrors.cannotDecode(buffer, start + 4, end);
