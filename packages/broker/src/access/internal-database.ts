@@ -24,7 +24,8 @@ export interface PermissionPatterns {
   readonly read: string;
 }
 
-interface Account extends User {
+interface Account {
+  readonly user: User;
   readonly passwordHash: Buffer;
   readonly permissions: Map<string, Record<Permission, RegExp>>;
 }
@@ -43,9 +44,8 @@ export class InternalDatabase implements Authenticator, Authorizer {
   }
 
   addUser(name: string, password: string, tags: readonly string[]): void {
-    const salt = this.#random.bytes(saltBytes);
-    const passwordHash = Buffer.concat([salt, hashPassword(salt, password)]);
-    this.#accounts.set(name, { name, tags, passwordHash, permissions: new Map() });
+    const passwordHash = hashPassword(this.#random.bytes(saltBytes), password);
+    this.#accounts.set(name, { user: { name, tags }, passwordHash, permissions: new Map() });
     this.epoch++;
   }
 
@@ -60,15 +60,17 @@ export class InternalDatabase implements Authenticator, Authorizer {
     this.epoch++;
   }
 
-  async authenticate(credentials: Credentials, peer: Peer): Promise<LoginResult> {
-    const account = this.#accounts.get(credentials.user);
-    if (account === undefined || !passwordMatches(account.passwordHash, credentials.password)) {
-      return { ok: false, reason: `user '${credentials.user}' - invalid credentials` };
+  async authenticate({ user: name, password }: Credentials, peer: Peer): Promise<LoginResult> {
+    // A user may have a blank password, so as not to log in with one; RabbitMQ does the same.
+    if (password === "") return refusal(`user '${name}' may not log in with a blank password`);
+    const account = this.#accounts.get(name);
+    if (account === undefined || !passwordMatches(account.passwordHash, password)) {
+      return refusal(`user '${name}' - invalid credentials`);
     }
-    if (this.#loopbackUsers.has(account.name) && !peer.isLoopback) {
-      return { ok: false, reason: `user '${account.name}' can only connect via localhost` };
+    if (this.#loopbackUsers.has(name) && !peer.isLoopback) {
+      return refusal(`user '${name}' can only connect via localhost`);
     }
-    return { ok: true, user: account };
+    return { ok: true, user: account.user };
   }
 
   mayEnter(user: User, vhost: string): boolean {
@@ -93,15 +95,30 @@ export class InternalDatabase implements Authenticator, Authorizer {
   }
 }
 
-function hashPassword(salt: Buffer, password: string): Buffer {
-  return createHash("sha256").update(salt).update(password, "utf8").digest();
+function refusal(reason: string): LoginResult {
+  return { ok: false, reason };
+}
+
+/** The salt, then the hash of salt and password: what RabbitMQ keeps and exports. */
+export function hashPassword(salt: Buffer, password: string): Buffer {
+  const hash = createHash("sha256").update(salt).update(password, "utf8").digest();
+  return Buffer.concat([salt, hash]);
 }
 
 function passwordMatches(stored: Buffer, password: string): boolean {
-  const hash = hashPassword(stored.subarray(0, saltBytes), password);
-  return timingSafeEqual(hash, stored.subarray(saltBytes));
+  return timingSafeEqual(stored, hashPassword(stored.subarray(0, saltBytes), password));
 }
 
+/**
+ * Operators write patterns as for RabbitMQ, where any punctuation may be escaped. In JavaScript only
+ * some may, so the rest is written as a number, which means the same inside and outside of a class.
+ */
 function compile(pattern: string): RegExp {
-  return pattern === "" ? /^$/ : new RegExp(pattern, "u");
+  if (pattern === "") return /^$/;
+  const source = pattern.replace(
+    /\\(?:([-_!"#%&',:;<=>@`~])|.)/gs,
+    (escaped: string, punctuation?: string) =>
+      punctuation === undefined ? escaped : `\\x${punctuation.charCodeAt(0).toString(16)}`,
+  );
+  return new RegExp(source, "u");
 }
