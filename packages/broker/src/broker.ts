@@ -85,7 +85,7 @@ export class Broker {
     if (isShort === (this.#alarmTimer !== undefined)) return;
     this.alarms.set("memory", isShort);
     if (isShort) this.#scheduleAlarmCheck();
-    else this.#alarmTimer = undefined;
+    else this.#cancelAlarmCheck();
   }
 
   #scheduleAlarmCheck(): void {
@@ -95,10 +95,14 @@ export class Broker {
     });
   }
 
-  /** Ends the broker; adapters have closed their connections before. */
-  close(): void {
+  #cancelAlarmCheck(): void {
     this.#alarmTimer?.cancel();
     this.#alarmTimer = undefined;
+  }
+
+  /** Ends the broker; adapters have closed their connections before. */
+  close(): void {
+    this.#cancelAlarmCheck();
     for (const vhost of this.#vhosts.values()) vhost.close();
     this.#vhosts.clear();
   }
