@@ -40,7 +40,8 @@ export async function compare(
   return step === undefined ? undefined : { step, report: wordDifference(ours, theirs, step) };
 }
 
-function firstDifference(ours: Transcript, theirs: Transcript): number | undefined {
+/** The index of the first step with different lines. */
+export function firstDifference(ours: Transcript, theirs: Transcript): number | undefined {
   const length = Math.max(ours.length, theirs.length);
   for (let index = 0; index < length; index++) {
     if (ours[index]?.lines.join("\n") !== theirs[index]?.lines.join("\n")) return index;

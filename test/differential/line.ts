@@ -3,9 +3,10 @@
  * will come has come.
  *
  * RabbitMQ answers from many processes: a channel's replies, a queue's deliveries and a confirm race
- * each other. `settleDown` makes that deterministic: it asks each channel a question that changes
- * nothing (access.request), then each queue (a passive declare, on a channel of the line's own), and
- * the channels again, so that whatever a step has set off has passed through all of them.
+ * each other. The `settle` methods make that deterministic. They ask a channel a question that changes
+ * nothing (access.request), and queues another (a passive declare, on a channel of the line's own):
+ * with the answer everything has come that was said before. The player asks them in the order in
+ * which RabbitMQ's processes pass messages on.
  */
 
 import {
@@ -14,6 +15,7 @@ import {
   isMethod,
   methodFrame,
   methodOf,
+  protocolHeader,
   RawConnection,
   type RawFrame,
 } from "@haremq/testkit";
@@ -32,7 +34,6 @@ export interface Received {
 const answerDeadlineMs = 5_000;
 const eventDeadlineMs = 8_000;
 const usualProbeChannel = 900;
-const settleRounds = 2;
 
 export class Line {
   readonly name: string;
@@ -68,13 +69,20 @@ export class Line {
     return new Line(name, await RawConnection.connect(address), probe, collect);
   }
 
+  /** The protocol header, and the broker's connection.start, out of the transcript. */
+  async greet(): Promise<void> {
+    this.connection.sendBytes(protocolHeader);
+    await this.connection.waitForMethod("connection.start");
+    this.#seen = this.connection.frames.length;
+  }
+
   /** The whole handshake, out of the transcript, and channel 1. */
   async open(options: HandshakeOptions): Promise<void> {
     await this.connection.handshake(options);
     this.#seen = this.connection.frames.length;
     this.send(this.#probe, methodOf("channel.open"));
     this.send(1, methodOf("channel.open"));
-    await this.settleDown([]);
+    await this.settleChannels();
   }
 
   /** Nothing more is to be expected: the broker has closed or gone, or does not answer any more. */
@@ -106,23 +114,25 @@ export class Line {
     this.connection.sendBytes(content);
   }
 
-  /** Waits until the broker has said all it has to say. The queues are names it knows. */
-  async settleDown(queues: Iterable<string>): Promise<void> {
-    await this.#untilFree();
-    for (let round = 0; round < settleRounds; round++) {
-      await this.#askChannels();
-      await this.#askQueues([...queues]);
-    }
-    await this.#askChannels();
-    this.#digest();
+  /** Waits until the broker is through with what was sent on this channel. */
+  async settleChannel(channel: number): Promise<void> {
+    const view = this.channel(channel);
+    if (view.busy) await this.#wait(() => !view.busy);
+    await this.#ask([channel]);
   }
 
-  /** Waits for a method, for bytes that are no frame, or for the end of the connection. */
+  /** Waits until every channel has passed on what it had to say. */
+  async settleChannels(): Promise<void> {
+    await this.#ask(this.#channels.keys());
+  }
+
+  /** Waits for a method, for any frame, for bytes that are none, or for the connection's end. */
   async await(what: string, from: number): Promise<void> {
     const { connection } = this;
     const came = await connection.waitUntil(() => {
       if (connection.ended !== undefined) return true;
       if (what === "bytes") return connection.rest.length > 0;
+      if (what === "anything") return connection.frames.length > from;
       return connection.frames.slice(from).some((frame) => frame.method?.name === what);
     }, eventDeadlineMs);
     if (what === "bytes") {
@@ -146,25 +156,23 @@ export class Line {
     else await this.connection.close();
   }
 
-  async #untilFree(): Promise<void> {
-    const busy = (): boolean => [...this.#channels.values()].some((view) => view.busy);
-    if (busy()) await this.#wait(() => !busy());
-  }
-
-  async #askChannels(): Promise<void> {
-    if (this.over) return;
+  async #ask(channels: Iterable<number>): Promise<void> {
     const asked: ChannelView[] = [];
-    for (const [number, view] of this.#channels) {
-      if (view.state !== "open" || view.held) continue;
+    for (const channel of channels) {
+      const view = this.channel(channel);
+      if (this.over || view.state !== "open" || view.held || view.busy) continue;
       view.expectProbe();
-      this.connection.sendBytes(methodFrame(number, methodOf("access.request")));
+      this.connection.sendBytes(methodFrame(channel, methodOf("access.request")));
       asked.push(view);
     }
     await this.#wait(() => asked.every((view) => view.answered));
   }
 
-  /** All at once; after one that is missing, or somebody else's, the rest are asked again. */
-  async #askQueues(queues: string[]): Promise<void> {
+  /**
+   * Waits until the queues have passed on what they had to say. They are asked all at once; after
+   * one that is missing, or somebody else's, the rest are asked again.
+   */
+  async settleQueues(queues: readonly string[]): Promise<void> {
     const view = this.channel(this.#probe);
     let next = 0;
     while (next < queues.length && view.state === "open" && !this.over) {

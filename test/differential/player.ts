@@ -18,6 +18,9 @@ export interface Window {
   readonly lines: string[];
 }
 
+/** Limits and refusals take a second turn through the queues. */
+const settleRounds = 2;
+
 export type Transcript = readonly Window[];
 
 /** Plays the scenario. The prefix keeps its names apart from everybody else's. */
@@ -72,7 +75,7 @@ class Player {
       broom.send(1, methodOf("queue.delete", { queue: name }));
       broom.send(1, methodOf("exchange.delete", { exchange: name }));
     }
-    await broom.settleDown([]);
+    await broom.settleChannels();
     await broom.finish();
   }
 
@@ -86,9 +89,10 @@ class Player {
       await line.await(step.what, this.#marks.get(line.name) ?? 0);
       return;
     }
+    if (step.kind === "reopen" && line.channel(step.channel).state === "open") return;
     if (step.kind === "drop") line.connection.destroy();
     else this.#send(line, step);
-    await this.#settleDown();
+    await this.#settleDown(line, step.channel);
   }
 
   #send(line: Line, step: Exclude<Step, ConnectStep>): void {
@@ -112,8 +116,8 @@ class Player {
       case "reopen":
         if (line.channel(step.channel).state === "refused") {
           line.send(step.channel, methodOf("channel.close-ok"));
-          line.send(step.channel, methodOf("channel.open"));
         }
+        line.send(step.channel, methodOf("channel.open"));
         break;
       case "together":
         for (const part of step.steps) this.#send(line, part as Exclude<Step, ConnectStep>);
@@ -130,10 +134,11 @@ class Player {
     };
     const line = await Line.connect(name, this.#address, collect, probe);
     this.#lines.set(name, line);
-    if (until === "open") {
-      await line.open(options);
-      this.#window();
-    }
+    if (until === "socket") return;
+    if (until === "open") await line.open(options);
+    else await line.greet();
+    // How connections begin is a matter of the handshake's own scenarios.
+    this.#window();
   }
 
   #line(name: string): Line {
@@ -154,11 +159,16 @@ class Player {
     }
   }
 
-  async #settleDown(): Promise<void> {
+  /** Waits for all that a step has set off: from its channel to the queues, and back to channels. */
+  async #settleDown(acting: Line, channel: number): Promise<void> {
+    await acting.settleChannel(channel);
     const lines = [...this.#lines.values()];
-    for (const line of lines) await line.settleDown(this.#queues.get(line.name) ?? []);
-    // One line's queues may have had something to tell the channels of another.
-    if (lines.length > 1) await Promise.all(lines.map((line) => line.settleDown([])));
+    for (let round = 0; round < settleRounds; round++) {
+      await Promise.all(
+        lines.map((line) => line.settleQueues([...(this.#queues.get(line.name) ?? [])])),
+      );
+      await Promise.all(lines.map((line) => line.settleChannels()));
+    }
     if (this.#scenario.options.leaveCloseOpen) return;
     for (const line of lines) {
       if (line.closeUnanswered) await line.agreeToClose();
@@ -177,10 +187,11 @@ class Player {
   }
 }
 
-/** Confirms of several messages have no order among themselves and against other frames. */
+/** Confirms have no order among themselves, nor against deliveries, which come from queues too. */
 function withConfirmsInOrder(received: Received[]): Received[] {
   const confirms = received.filter(({ confirmed }) => confirmed !== undefined);
-  if (confirms.length < 2) return received;
+  const delivered = received.some(({ text }) => text.startsWith("basic.deliver"));
+  if (confirms.length < 2 && !delivered) return received;
   confirms.sort((one, other) => (one.confirmed ?? 0) - (other.confirmed ?? 0));
   return [...received.filter(({ confirmed }) => confirmed === undefined), ...confirms];
 }

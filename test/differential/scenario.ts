@@ -19,6 +19,8 @@ export interface ScenarioOptions {
 export interface Area {
   readonly name: string;
   readonly scenarios: readonly Scenario[];
+  /** Most of its scenarios do nothing but wait for one of the broker's time limits. */
+  readonly patient: boolean;
 }
 
 export function scenario(
@@ -29,11 +31,11 @@ export function scenario(
   return { name, steps, options };
 }
 
-export function area(name: string, scenarios: readonly Scenario[]): Area {
+export function area(name: string, scenarios: readonly Scenario[], patient = false): Area {
   const names = new Set<string>();
   for (const { name: own } of scenarios) {
     if (names.has(own)) throw new Error(`two scenarios of ${name} are called ${own}`);
     names.add(own);
   }
-  return { name, scenarios };
+  return { name, scenarios, patient };
 }

@@ -50,9 +50,11 @@ function showValue(value: unknown): string {
 }
 
 function showTable(table: FieldTable): string {
-  const entries = table.entries.map(({ name, value }) =>
-    individual.has(name) ? `${name}: ${value.type} ...` : `${name}: ${showField(value)}`,
-  );
+  const entries = table.entries
+    .filter(({ name }) => !name.startsWith("haremq_"))
+    .map(({ name, value }) =>
+      individual.has(name) ? `${name}: ${value.type} ...` : `${name}: ${showField(value)}`,
+    );
   return `{${entries.join(", ")}}`;
 }
 

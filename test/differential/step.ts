@@ -57,18 +57,18 @@ export interface TogetherStep extends Place {
 
 export interface ConnectStep extends Place {
   readonly kind: "connect";
-  /** How far to go: the socket only, up to the given method received, or all the way. */
-  readonly until: "socket" | "connection.start" | "connection.tune" | "open";
+  /** How far to go: the socket only, up to the broker's first method, or all the way. */
+  readonly until: "socket" | "connection.start" | "open";
   readonly options: HandshakeOptions;
 }
 
 /** Waits for a method, or for the broker to end the connection. */
 export interface AwaitStep extends Place {
   readonly kind: "await";
-  readonly what: MethodName | "bytes" | "end";
+  readonly what: MethodName | "anything" | "bytes" | "end";
 }
 
-/** Agrees to the broker's channel.close and opens the channel anew; does nothing on an open one. */
+/** Opens a channel that the client or the broker has closed; does nothing on an open one. */
 export interface ReopenStep extends Place {
   readonly kind: "reopen";
 }

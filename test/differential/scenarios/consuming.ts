@@ -168,9 +168,12 @@ const priorities = [
       consume("u", { arguments: { "x-cancel-on-ha-failover": true } }),
       consume("v", { arguments: { "x-cancel-on-ha-failover": "true" } }),
       consume("w", { arguments: { "x-stream-offset": "first" } }),
-      consume("x", { arguments: { "x-credit": 1 } }),
     ]),
   ),
+  scenario("an argument that RabbitMQ fails on", [
+    declare(),
+    consume("t", { arguments: { "x-credit": 1 } }),
+  ]),
 ];
 
 const exclusiveUse = [

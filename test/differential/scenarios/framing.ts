@@ -212,10 +212,10 @@ function declareWith(table: Buffer): Buffer {
   return lengthen(cut(whole, 4), Buffer.concat([length, table]).toString("latin1"));
 }
 
-export const framing = area("framing", [
-  ...frames,
-  ...methods,
-  ...contents,
-  ...interleaving,
-  ...afterwards,
-]);
+const patient = true;
+
+export const framing = area(
+  "framing",
+  [...frames, ...methods, ...contents, ...interleaving, ...afterwards],
+  patient,
+);

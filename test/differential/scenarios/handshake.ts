@@ -6,11 +6,7 @@ import { awaiting, bytes, call, connect, frame, frameOf, on, type Step, tableOf 
 
 const fromNothing = { handshake: null };
 const header = Buffer.from("AMQP\0\0\x09\x01", "latin1");
-const started: Step[] = [
-  connect("a", {}, "socket"),
-  on(0, bytes("AMQP 0 0 9 1", header)),
-  awaiting("connection.start"),
-];
+const started: Step[] = [connect("a", {}, "connection.start")];
 const capable = { capabilities: { authentication_failure_close: true } };
 const zero = <S extends Step>(step: S): S => on(0, step);
 const startOk = (
@@ -54,7 +50,15 @@ function wrongHeader(name: string, first: string): Scenario {
 }
 
 const headers = [
-  scenario("AMQP 0-9-1", started, fromNothing),
+  scenario(
+    "AMQP 0-9-1",
+    [
+      connect("a", {}, "socket"),
+      on(0, bytes("AMQP 0 0 9 1", header)),
+      awaiting("connection.start"),
+    ],
+    fromNothing,
+  ),
   scenario(
     "AMQP 0-9-1 in two pieces",
     [
@@ -150,7 +154,7 @@ const authentication = [
 /** Whether these values are taken, which shows in the answer to connection.open. */
 function tunes(channelMax: number, frameMax: number, heartbeat: number, taken: boolean): Scenario {
   const what = `channel-max ${channelMax}, frame-max ${frameMax}, heartbeat ${heartbeat}`;
-  const after = taken ? [open(), awaiting("connection.open-ok")] : [open(), ended];
+  const after = [open(), awaiting(taken ? "connection.open-ok" : "anything")];
   return scenario(
     `tuning: ${what}`,
     [...tuned, tuneOk(channelMax, frameMax, heartbeat), ...after],
@@ -250,10 +254,10 @@ function wrongEnd(): Buffer {
   return frame(1, 0, whole.subarray(7, whole.length - 1), 0);
 }
 
-export const handshake = area("handshake", [
-  ...headers,
-  ...authentication,
-  ...tuning,
-  ...virtualHosts,
-  ...order,
-]);
+const patient = true;
+
+export const handshake = area(
+  "handshake",
+  [...headers, ...authentication, ...tuning, ...virtualHosts, ...order],
+  patient,
+);

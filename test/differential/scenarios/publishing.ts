@@ -62,10 +62,14 @@ const refusals = [
       ),
     ),
   ),
+  scenario("delivery modes", [
+    publish("", "~nowhere", "x", { properties: { deliveryMode: 1 } }),
+    publish("", "~nowhere", "x", { properties: { deliveryMode: 2 } }),
+  ]),
   scenario(
-    "delivery modes",
+    "unknown delivery modes",
     eachAlone(
-      [0, 1, 2, 3, 255].map((deliveryMode) =>
+      [0, 3, 255].map((deliveryMode) =>
         publish("", "~nowhere", "x", { properties: { deliveryMode } }),
       ),
     ),

@@ -1,0 +1,58 @@
+// Goal: after any sequence of operations HareMQ has shown its clients what RabbitMQ shows them.
+//
+// Every sequence comes from a seed. HAREMQ_SEED=7 plays that one again; HAREMQ_SEQUENCES=500 plays as
+// many new ones. A sequence that fails is shortened before it is reported.
+
+import assert from "node:assert/strict";
+import { after, before, describe, test } from "node:test";
+import { startTestBroker, type TestBroker } from "@haremq/testkit";
+import { compare, oracleUrl, skipWithoutOracle } from "./differential/comparison.ts";
+import { randomScenario } from "./differential/random-sequence.ts";
+import { type Scenario, scenario } from "./differential/scenario.ts";
+import { shrink } from "./differential/shrink.ts";
+import type { Step } from "./differential/step.ts";
+
+const usualSeeds = Array.from({ length: 24 }, (_, index) => index + 1);
+const shrinkAttemptsMax = 120;
+
+let broker: TestBroker;
+if (!skipWithoutOracle) {
+  before(async () => {
+    broker = await startTestBroker();
+  });
+  after(() => broker.stop());
+}
+
+describe("random sequences", { skip: skipWithoutOracle, concurrency: 6 }, () => {
+  for (const seed of seeds()) test(`seed ${seed}`, () => agree(seed));
+});
+
+function seeds(): number[] {
+  if (process.env.HAREMQ_SEED) return [Number(process.env.HAREMQ_SEED)];
+  if (!process.env.HAREMQ_SEQUENCES) return usualSeeds;
+  const first = Date.now() % 1_000_000_000;
+  return Array.from({ length: Number(process.env.HAREMQ_SEQUENCES) }, (_, index) => first + index);
+}
+
+async function agree(seed: number): Promise<void> {
+  const whole = randomScenario(seed);
+  const difference = await compare(broker.url, oracleUrl as string, whole);
+  if (difference === undefined) return;
+  const steps = whole.steps.slice(0, difference.step + 1);
+  const shortest = await shrink(steps, differ, shrinkAttemptsMax);
+  const last = await compare(broker.url, oracleUrl as string, named(seed, shortest));
+  assert.fail(`replay with HAREMQ_SEED=${seed}\n${(last ?? difference).report}`);
+}
+
+async function differ(steps: readonly Step[]): Promise<boolean> {
+  try {
+    return (await compare(broker.url, oracleUrl as string, named(0, steps))) !== undefined;
+  } catch {
+    // What is left makes no sense any more, such as a step on a connection that is never made.
+    return false;
+  }
+}
+
+function named(seed: number, steps: readonly Step[]): Scenario {
+  return scenario(`seed ${seed}, shortened`, steps);
+}
