@@ -1,19 +1,22 @@
 /**
- * The calls of one channel that wait for an answer. A broker answers the methods of a channel in
- * the order they came, so the first call in the queue is the one an answer belongs to.
+ * The calls of one channel that wait for an answer.
+ *
+ * An answer belongs to the first call that waits for that method. The calls need not be answered in
+ * the order they were made: RabbitMQ leaves consume-ok and cancel-ok to the queue, so that they may
+ * come after the answers to later calls, and even in another order than their own. Those two are
+ * told apart by their consumer tag.
  */
 
 import type { Method } from "@haremq/wire";
 
 export type MethodArgs<Id extends Method["id"]> = Extract<Method, { id: Id }>["args"];
 
-/** What an answer is given as: the decoded method, or a fetched message for basic.get-ok. */
-interface Call {
+export interface Call {
   readonly expected: number;
   /** The other answer that fits, or 0: only basic.get has two. */
   readonly alternative: number;
-  /** Runs when the answer comes, before any frame behind it is read. */
-  readonly onAnswer: ((answer: unknown) => void) | undefined;
+  /** The consumer tag that the answer must have, where answers have one. */
+  readonly consumerTag: string | undefined;
   resolve(answer: unknown): void;
   reject(error: Error): void;
 }
@@ -21,28 +24,20 @@ interface Call {
 export class CallQueue {
   readonly #calls: Call[] = [];
 
-  get size(): number {
-    return this.#calls.length;
-  }
-
   /** A promise of the answer; `alternative` is a second method that answers as well. */
-  wait(expected: number, alternative = 0, onAnswer?: (answer: unknown) => void): Promise<unknown> {
+  wait(expected: number, alternative = 0, consumerTag?: string): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#calls.push({ expected, alternative, onAnswer, resolve, reject });
+      this.#calls.push({ expected, alternative, consumerTag, resolve, reject });
     });
   }
 
-  /** Whether the first call waits for this method. */
-  expects(id: number): boolean {
-    const call = this.#calls[0];
-    return call !== undefined && (call.expected === id || call.alternative === id);
-  }
-
-  /** Answers the first call; the caller has made sure with `expects` that the answer is its own. */
-  answer(value: unknown): void {
-    const call = this.#calls.shift();
-    call?.onAnswer?.(value);
-    call?.resolve(value);
+  /** Takes out the call that this method answers, or undefined if nobody asked for it. */
+  take(id: number, consumerTag?: string): Call | undefined {
+    const at = this.#calls.findIndex(
+      (call) =>
+        (call.expected === id || call.alternative === id) && call.consumerTag === consumerTag,
+    );
+    return at === -1 ? undefined : this.#calls.splice(at, 1)[0];
   }
 
   /** Fails the calls that stand before the one that waits for `expected`. */

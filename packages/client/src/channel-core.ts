@@ -23,7 +23,7 @@ import {
   methodName,
   ReplyCode,
 } from "@haremq/wire";
-import { CallQueue, type MethodArgs } from "./call-queue.ts";
+import { type Call, CallQueue, type MethodArgs } from "./call-queue.ts";
 import type { ChannelHost } from "./channel-host.ts";
 import { ConfirmLedger } from "./confirm-ledger.ts";
 import type { Consumer } from "./consumer.ts";
@@ -69,6 +69,10 @@ export abstract class ChannelCore extends EventEmitter<ChannelEvents> {
   protected wantsDrain = false;
   readonly #receiver: ContentReceiver<Incoming>;
   readonly #decoder = new DeliveryDecoder();
+  /** Waits for the message of a basic.get whose get-ok has come. */
+  #fetching: Call | undefined;
+  /** Called when consume-ok has come, before any delivery behind it. */
+  protected readonly starting = new Map<string, () => void>();
   /** The consumer of the current delivery, kept because the next one is likely the same. */
   #consumer: Consumer | undefined;
   #released = false;
@@ -124,6 +128,8 @@ export abstract class ChannelCore extends EventEmitter<ChannelEvents> {
     this.#receiver.reset();
     this.consumers.clear();
     this.#consumer = undefined;
+    this.starting.clear();
+    this.#fetching?.reject(error);
     this.calls.failAll(error);
     this.ledger.failAll(error);
     if (reason !== undefined && this.listenerCount("error") > 0) this.emit("error", reason);
@@ -173,7 +179,7 @@ export abstract class ChannelCore extends EventEmitter<ChannelEvents> {
         break;
       }
       case MethodId.BasicGetOk: {
-        if (!this.calls.expects(method.id)) throw unexpected(method.id);
+        this.#fetching = this.#take(method.id);
         const { deliveryTag, redelivered, exchange, routingKey, messageCount } = method.args;
         this.#receiver.begin(
           new GetMessage(deliveryTag, redelivered, exchange, routingKey, messageCount),
@@ -190,12 +196,34 @@ export abstract class ChannelCore extends EventEmitter<ChannelEvents> {
       case MethodId.ChannelClose:
         this.#onClose(method.args);
         break;
+      case MethodId.BasicConsumeOk: {
+        const { consumerTag } = method.args;
+        const call = this.#take(method.id, consumerTag);
+        this.starting.get(consumerTag)?.();
+        this.starting.delete(consumerTag);
+        call.resolve(method.args);
+        break;
+      }
+      case MethodId.BasicCancelOk: {
+        const call = this.#take(method.id, method.args.consumerTag);
+        this.#dropConsumer(method.args.consumerTag);
+        call.resolve(method.args);
+        break;
+      }
+      case MethodId.ChannelCloseOk:
+        this.#take(method.id).resolve(method.args);
+        this.#onCloseOk();
+        break;
       default:
-        if (!this.calls.expects(method.id)) throw unexpected(method.id);
-        if (method.id === MethodId.BasicCancelOk) this.#dropConsumer(method.args.consumerTag);
-        this.calls.answer(method.args);
-        if (method.id === MethodId.ChannelCloseOk) this.#onCloseOk();
+        this.#take(method.id).resolve(method.args);
     }
+  }
+
+  /** The call that an answer is for; an answer nobody asked for breaks the protocol. */
+  #take(id: number, consumerTag?: string): Call {
+    const call = this.calls.take(id, consumerTag);
+    if (call === undefined) throw unexpected(id);
+    return call;
   }
 
   #onDeliver(delivery: Delivery): void {
@@ -220,7 +248,8 @@ export abstract class ChannelCore extends EventEmitter<ChannelEvents> {
       this.mandatory.onReturn(message);
       this.emit("return", message);
     } else {
-      this.calls.answer(message);
+      this.#fetching?.resolve(message);
+      this.#fetching = undefined;
     }
   }
 

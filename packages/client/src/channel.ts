@@ -8,8 +8,8 @@
  * promise instead. Bodies may be reused by the caller as soon as the call returns.
  */
 
+import { randomBytes } from "node:crypto";
 import {
-  type BasicConsumeOk,
   encodeBasicAck,
   encodeBasicCancel,
   encodeBasicConsume,
@@ -163,9 +163,12 @@ export class Channel extends TopologyChannel {
     options: ConsumeOptions,
     handler: DeliveryHandler,
   ): Promise<Consumer> {
+    // Only a tag of our own tells for certain which answer, and which deliveries, are this
+    // consumer's.
+    const consumerTag = options.consumerTag || `amq.ctag-${randomBytes(16).toString("base64url")}`;
     const args = {
       queue,
-      consumerTag: options.consumerTag ?? "",
+      consumerTag,
       noLocal: options.noLocal ?? false,
       noAck: options.noAck ?? false,
       exclusive: options.exclusive ?? false,
@@ -173,21 +176,18 @@ export class Channel extends TopologyChannel {
       arguments: wireTable(options.arguments),
     };
     this.transmit((output, channel) => encodeBasicConsume(output, channel, args));
-    let consumer: Consumer | undefined;
-    await this.calls.wait(MethodId.BasicConsumeOk, 0, (answer) => {
-      // At once, because deliveries may follow in the same chunk, before any promise reacts.
-      const { consumerTag } = answer as BasicConsumeOk;
-      consumer = new Consumer(consumerTag, handler, options, (it) => this.#cancel(it));
-      this.consumers.set(consumerTag, consumer);
-    });
-    return consumer as unknown as Consumer;
+    const consumer = new Consumer(consumerTag, handler, options, (it) => this.#cancel(it));
+    this.starting.set(consumerTag, () => this.consumers.set(consumerTag, consumer));
+    await this.calls.wait(MethodId.BasicConsumeOk, 0, consumerTag);
+    return consumer;
   }
 
   /** Resolves when the broker has stopped; deliveries under way still come before that. */
   async basicCancel(consumerTag: string): Promise<void> {
-    await this.call(MethodId.BasicCancelOk, (output, channel) =>
+    this.transmit((output, channel) =>
       encodeBasicCancel(output, channel, { consumerTag, nowait: false }),
     );
+    await this.calls.wait(MethodId.BasicCancelOk, 0, consumerTag);
   }
 
   /** Fetches one message, or undefined if the queue has none ready. */

@@ -253,10 +253,12 @@ export class Connection extends EventEmitter<ConnectionEvents> implements FrameH
     } else if (method.id === MethodId.ConnectionUnblocked) {
       this.#blocked = undefined;
       this.emit("unblocked");
-    } else if (this.#calls.expects(method.id)) {
-      this.#calls.answer(method.args);
-    } else if (this.#closedBy === undefined) {
-      throw new ProtocolFault(ReplyCode.CommandInvalid, `unexpected method ${method.name}`);
+    } else {
+      const call = this.#calls.take(method.id);
+      if (call !== undefined) call.resolve(method.args);
+      else if (this.#closedBy === undefined) {
+        throw new ProtocolFault(ReplyCode.CommandInvalid, `unexpected method ${method.name}`);
+      }
     }
   }
 

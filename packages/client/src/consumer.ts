@@ -9,7 +9,7 @@ import type { Delivery, Table } from "./message.ts";
 export type DeliveryHandler = (delivery: Delivery) => void;
 
 export interface ConsumeOptions {
-  /** The broker makes one up when this is left out. */
+  /** A random one when this is left out. */
   consumerTag?: string;
   /** Automatic acknowledgement: the broker forgets a message as soon as it has sent it. */
   noAck?: boolean;

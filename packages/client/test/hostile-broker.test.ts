@@ -13,6 +13,7 @@ import {
   type Connection,
   ConnectionLostError,
   type ConnectOptions,
+  type Consumer,
   connect,
   PublishNackedError,
 } from "@haremq/client";
@@ -20,6 +21,7 @@ import { VirtualClock } from "@haremq/kernel";
 import {
   encodeBasicAck,
   encodeBasicCancel,
+  encodeBasicCancelOk,
   encodeBasicConsumeOk,
   encodeBasicDeliver,
   encodeBasicGetOk,
@@ -37,6 +39,7 @@ import {
   encodeConnectionUnblocked,
   encodeHeaderFrame,
   encodeQueueDeclareOk,
+  encodeQueuePurgeOk,
   MethodId,
   type WireWriter,
 } from "@haremq/wire";
@@ -434,10 +437,44 @@ test("blocked and unblocked are told", async () => {
   assert.equal(connection.blocked, undefined);
 });
 
+test("answers may come late, and consume-ok in another order than asked for", async () => {
+  const { peer, channel } = await withChannel();
+  const bodies: string[] = [];
+  const consume = (name: string): Promise<Consumer> =>
+    channel.basicConsume(name, {}, (delivery) => {
+      bodies.push(`${name} got ${delivery.body}`);
+    });
+  const calls = Promise.all([consume("one"), consume("two"), channel.queueDeclare("q")]);
+  const one = await peer.expect(MethodId.BasicConsume);
+  const two = await peer.expect(MethodId.BasicConsume);
+  await peer.expect(MethodId.QueueDeclare);
+  const declared = { queue: "q", messageCount: 1, consumerCount: 2 };
+  peer.send(
+    (writer) => encodeQueueDeclareOk(writer, 1, declared),
+    (writer) => encodeBasicConsumeOk(writer, 1, two),
+    (writer) => deliver(writer, two.consumerTag, 1, "a"),
+    (writer) => encodeBasicConsumeOk(writer, 1, one),
+    (writer) => deliver(writer, one.consumerTag, 2, "b"),
+  );
+  const [first, second, answer] = await calls;
+  assert.deepEqual(answer, declared);
+  assert.deepEqual(bodies, ["two got a", "one got b"]);
+  const cancelled = Promise.all([first.cancel(), second.cancel(), channel.queuePurge("q")]);
+  await peer.expect(MethodId.BasicCancel);
+  await peer.expect(MethodId.BasicCancel);
+  await peer.expect(MethodId.QueuePurge);
+  peer.send(
+    (writer) => encodeQueuePurgeOk(writer, 1, { messageCount: 5 }),
+    (writer) => encodeBasicCancelOk(writer, 1, two),
+    (writer) => encodeBasicCancelOk(writer, 1, one),
+  );
+  assert.deepEqual((await cancelled)[2], { messageCount: 5 });
+});
+
 test("a cancellation that wants an answer gets one", async () => {
   const { peer, channel } = await withChannel();
-  const consuming = channel.basicConsume("q", {}, () => {});
-  await peer.consume("tag");
+  const consuming = channel.basicConsume("q", { consumerTag: "tag" }, () => {});
+  await peer.consume();
   await consuming;
   const cancelled = next(channel, "cancel");
   peer.send((writer) => encodeBasicCancel(writer, 1, { consumerTag: "tag", nowait: false }));
@@ -448,7 +485,7 @@ test("a cancellation that wants an answer gets one", async () => {
 test("deliveries in the same breath as consume-ok are not lost", async () => {
   const { peer, channel } = await withChannel();
   const bodies: string[] = [];
-  const consuming = channel.basicConsume("q", {}, (delivery) => {
+  const consuming = channel.basicConsume("q", { consumerTag: "t" }, (delivery) => {
     bodies.push(delivery.body.toString());
   });
   await peer.expect(MethodId.BasicConsume);
@@ -465,11 +502,11 @@ test("deliveries in the same breath as consume-ok are not lost", async () => {
 test("a consumer that closes the connection gets nothing after that", async () => {
   const { connection, peer, channel } = await withChannel();
   const bodies: string[] = [];
-  const consuming = channel.basicConsume("q", {}, (delivery) => {
+  const consuming = channel.basicConsume("q", { consumerTag: "t" }, (delivery) => {
     bodies.push(delivery.body.toString());
     connection.destroy();
   });
-  await peer.consume("t");
+  await peer.consume();
   await consuming;
   const closed = next(connection, "close");
   peer.send(

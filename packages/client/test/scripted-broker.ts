@@ -153,8 +153,8 @@ export class ScriptedPeer implements FrameHandler {
     this.send((writer) => encodeConfirmSelectOk(writer, channel));
   }
 
-  async consume(consumerTag: string, channel = 1): Promise<void> {
-    await this.expect(MethodId.BasicConsume);
+  async consume(channel = 1): Promise<void> {
+    const { consumerTag } = await this.expect(MethodId.BasicConsume);
     this.send((writer) => encodeBasicConsumeOk(writer, channel, { consumerTag }));
   }
 

@@ -19,11 +19,11 @@ await peer.handshake();
 const opening = (await connecting).openChannel();
 await peer.openChannel();
 const channel = await opening;
-const consuming = channel.basicConsume("q", {}, (delivery) => {
+const consuming = channel.basicConsume("q", { consumerTag: "t" }, (delivery) => {
   write(`delivered ${delivery.deliveryTag}`);
   if (delivery.deliveryTag === 1) throw new Error("thrown by the handler");
 });
-await peer.consume("t");
+await peer.consume();
 await consuming;
 peer.send((writer) => {
   for (const deliveryTag of [1, 2]) {

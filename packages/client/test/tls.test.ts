@@ -67,8 +67,8 @@ test("with a trusted certificate large messages go both ways", async () => {
   await peer.openChannel();
   const channel = await opening;
   const { handler, all } = collector<{ body: Buffer }>(1);
-  const consuming = channel.basicConsume("q", { noAck: true }, handler);
-  await peer.consume("t");
+  const consuming = channel.basicConsume("q", { noAck: true, consumerTag: "t" }, handler);
+  await peer.consume();
   await consuming;
   const body = Buffer.alloc(3_000_000, "abcdefg");
   peer.send((writer) => {

@@ -30,9 +30,9 @@ export class ConfirmTimes {
 
   /** Calls `visit` with the time of each publish that this answer is for. */
   answer(tag: number, multiple: boolean, visit: (time: number) => void): void {
-    const last = Math.min(multiple && tag === 0 ? this.#next - 1 : tag, this.#next - 1);
-    for (let at = multiple ? this.#oldest : last; at <= last; at++) {
-      if (at < this.#oldest) continue;
+    if (!multiple && (tag < this.#oldest || tag >= this.#next)) return;
+    const last = multiple && tag === 0 ? this.#next - 1 : Math.min(tag, this.#next - 1);
+    for (let at = multiple ? this.#oldest : tag; at <= last; at++) {
       const time = this.#times[at & this.#mask] as number;
       if (time === 0) continue;
       this.#times[at & this.#mask] = 0;
