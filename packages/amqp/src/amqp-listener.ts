@@ -66,15 +66,15 @@ export class AmqpListener {
 
   /**
    * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients that
-   * have not answered after `graceMs` are cut off.
+   * have not answered after `graceMs`, by the broker's clock, are cut off.
    */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const timer = setTimeout(() => {
+    const timer = this.#broker.clock.schedule(graceMs, () => {
       for (const connection of this.#connections) connection.destroy();
-    }, graceMs);
+    });
     await Promise.all([...this.#connections].map((connection) => connection.shutDown()));
-    clearTimeout(timer);
+    timer.cancel();
     await closed;
   }
 }

@@ -33,7 +33,7 @@ export class InputGate {
 
   /** Whether what the client sends is looked at, so that its silence means something. */
   get isReading(): boolean {
-    return !this.#isBlocked;
+    return !this.#isPaused;
   }
 
   receive(chunk: Buffer): void {

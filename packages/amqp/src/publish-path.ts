@@ -142,7 +142,7 @@ export class PublishPath {
     this.#received = 0;
     if (bodyBytes > this.#owner.messageBytesMax) {
       this.#expected = expectMethod;
-      throw messageTooLarge(bodyBytes, this.#owner.messageBytesMax);
+      throw messageTooLarge(buffer.readBigUInt64BE(start), this.#owner.messageBytesMax);
     }
     if (!this.#repeatsPlainProperties(buffer, view.propertiesStart, view.propertiesLength)) {
       this.#lookAtProperties(buffer, view.propertiesStart, end);

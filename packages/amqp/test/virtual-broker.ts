@@ -225,6 +225,16 @@ export async function roundTrip(connection: RawConnection, channel = 1): Promise
   );
 }
 
+/** Opens a channel whose number was in use before. */
+export async function reopenChannel(connection: RawConnection, channel = 1): Promise<void> {
+  const from = connection.frames.length;
+  connection.send(channel, "channel.open");
+  await connection.waitFor(
+    (frame) => frame.channel === channel && isMethod(frame, "channel.open-ok"),
+    from,
+  );
+}
+
 /** Waits until the connection's end has arrived. */
 export async function ended(connection: RawConnection): Promise<void> {
   assert.ok(await connection.waitUntil(() => connection.ended !== undefined), "still open");

@@ -82,6 +82,19 @@ export function accessRefused(
   );
 }
 
+export function topicRefused(
+  routingKey: string,
+  exchange: string,
+  vhost: string,
+  user: string,
+): ChannelError {
+  const resource = resourceText("exchange", exchange, vhost);
+  return new ChannelError(
+    "ACCESS_REFUSED",
+    `access to topic '${routingKey}' in ${resource} refused for user '${user}'`,
+  );
+}
+
 export function reservedName(kind: ResourceKind, name: string): ChannelError {
   return new ChannelError(
     "ACCESS_REFUSED",
@@ -151,7 +164,7 @@ export function unknownDeliveryTag(tag: number): ChannelError {
   return preconditionFailed(`unknown delivery tag ${tag}`);
 }
 
-export function messageTooLarge(sizeBytes: number, maxBytes: number): ChannelError {
+export function messageTooLarge(sizeBytes: bigint, maxBytes: number): ChannelError {
   return preconditionFailed(
     `message size ${sizeBytes} is larger than configured max size ${maxBytes}`,
   );

@@ -225,6 +225,11 @@ export class RawConnection {
     this.#socket.resume();
   }
 
+  /** Sends the end of the stream, and goes on reading. */
+  endSending(): void {
+    this.#socket.end();
+  }
+
   /** Ends the socket without a word, as a dying client would. */
   destroy(): void {
     this.#socket.destroy();
