@@ -1,3 +1,20 @@
 /** The door of the store: where message bytes live. */
 
+export {
+  type Disk,
+  DiskError,
+  type DiskFile,
+  type DiskOperation,
+  type DiskSpace,
+  type OpenMode,
+} from "./disk/disk.ts";
+export { type DiskScheduler, PromptScheduler, SeededScheduler } from "./disk/disk-scheduler.ts";
+export type { FaultPlan, FaultRule } from "./disk/fault-plan.ts";
+export { type Crash, FaultyDisk, type FaultyDiskOptions } from "./disk/faulty-disk.ts";
+export { MemoryDisk } from "./disk/memory-disk.ts";
+export { RealDisk } from "./disk/real-disk.ts";
+export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
+export type { ConfirmLevel } from "./log/log-files.ts";
+export { MessageLog } from "./log/message-log.ts";
+export { headBytes, RecordKind, userWord } from "./log/record.ts";
 export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.ts";

@@ -1,0 +1,321 @@
+/**
+ * The message log: where the bytes of all messages of a node live, in memory and, as far as they are to
+ * survive, on disk. It knows nothing of AMQP: a record is four words and a run of bytes of its user's,
+ * and the numbers of the queues that it is meant for.
+ *
+ *     append -> | segment 7, full | segment 8, full | segment 9, filling |   one for all queues
+ *                                      written, synced ^    ^ only in memory
+ *
+ * Every record has a handle, a number; queues hold handles. A record lives while somebody holds a
+ * reference to it; a segment without living records is gone, in memory and on disk. Records that are
+ * to survive are written by one flush at a time, which takes along all that has come meanwhile, in the
+ * order in which it came: what is durable is always a prefix of what was appended.
+ *
+ * Invariants:
+ * - A handle is slot x units a segment + unit. Handles of living records are unique and never change.
+ * - `durablePosition` never passes a record that could be lost.
+ * - Memory of segments comes from a pool and goes back to it, hottest first.
+ *
+ * This is a hot file.
+ */
+
+import {
+  bytesWord,
+  headBytes,
+  kindAndTargets,
+  kindOf,
+  kindWord,
+  RecordKind,
+  recordBytes,
+  referencesWord,
+  userWord,
+} from "./record.ts";
+import { type Durability, Segment, unitBits } from "./segment.ts";
+import { SlabPool } from "./slab-pool.ts";
+
+/** What an operator may know of the log. */
+export interface LogStats {
+  readonly segments: number;
+  readonly residentBytes: number;
+  readonly liveRecords: number;
+  readonly liveBytes: number;
+  /** Bytes on disk, or due to get there, that belong to no living record. */
+  readonly garbageBytes: number;
+}
+
+/** What the log tells the part of it that owns files. Without one nothing is ever written. */
+export interface LogDisk {
+  /** A durable record has been appended, and nothing has been scheduled yet for those before it. */
+  onAppend(segment: Segment): void;
+  /** A new segment has been begun, which took memory. */
+  onTurn(): void;
+  /** A durable segment has a settlement to note. */
+  onSettlement(segment: Segment): void;
+  /** Nothing lives in the segment any more: its files may go. Returns false to keep its memory. */
+  onDead(segment: Segment): boolean;
+}
+
+const segmentBytes = 16 * 1024 * 1024;
+const segmentUnits = segmentBytes >>> unitBits;
+/** Transient records come and go: small segments stay in the processor's cache. */
+const transientSegmentBytes = 1024 * 1024;
+
+export class MessageLog {
+  readonly segments: (Segment | undefined)[] = [];
+  readonly #freeSlots: number[] = [];
+  readonly pool: SlabPool;
+  #nextNumber = 1;
+  #durable: Segment | null = null;
+  #transient: Segment | null = null;
+  #events = 0;
+
+  /** Bytes of durable records ever appended: what confirms wait for. */
+  position = 0;
+  /** Up to here everything is safe. */
+  durablePosition = 0;
+  disk: LogDisk | undefined;
+
+  /** Where the record last appended or opened lies: its segment's bytes and words... */
+  bytes: Buffer;
+  words: Int32Array;
+  /** ...the word offset of its head... */
+  word = 0;
+  /** ...and the byte offset of its user's bytes. */
+  contentStart = 0;
+
+  constructor(spareBytesMax = 64 * 1024 * 1024) {
+    this.pool = new SlabPool(spareBytesMax);
+    this.bytes = Buffer.alloc(0);
+    this.words = new Int32Array(0);
+  }
+
+  /** Room for a record that need not survive, with one reference. Returns its handle. */
+  appendTransient(length: number): number {
+    const size = recordBytes(0, length);
+    let segment = this.#transient;
+    if (segment === null || segment.tail + size > segment.bytes!.length) {
+      if (size > transientSegmentBytes) {
+        return this.#appendTo(this.#alone("transient", size), size, noQueues);
+      }
+      segment = this.#turn("transient");
+    }
+    return this.#appendTo(segment, size, noQueues);
+  }
+
+  /**
+   * Room for a record that survives once `durablePosition` has reached the `position` after this
+   * call, with one reference. `queues` are the numbers of those that it is to survive for.
+   */
+  appendDurable(length: number, queues: readonly number[], kind: number): number {
+    const disk = this.disk;
+    if (disk === undefined) return this.appendTransient(length);
+    const size = recordBytes(queues.length, length);
+    let segment = this.#durable;
+    if (segment === null || segment.tail + size > segment.bytes!.length) {
+      if (size > segmentBytes) {
+        // Positions grow along the segments, so the one being filled ends here.
+        if (segment !== null) this.#finish(segment);
+        this.#durable = null;
+        segment = this.#alone("durable", size);
+      } else {
+        segment = this.#turn("durable");
+      }
+    }
+    const handle = this.#appendTo(segment, size, queues);
+    this.words[this.word + kindWord] = kindAndTargets(kind, queues.length);
+    this.position += size;
+    disk.onAppend(segment);
+    return handle;
+  }
+
+  /**
+   * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a group
+   * of records is valid as a whole or not at all.
+   */
+  beginGroup(bytes: number): void {
+    const segment = this.#durable;
+    if (this.disk === undefined) return;
+    if (segment !== null && segment.tail + bytes <= segment.bytes!.length) return;
+    if (segment !== null) this.#finish(segment);
+    this.#durable = this.#newSegment("durable", Math.max(segmentBytes, bytes));
+  }
+
+  /**
+   * Notes in the segment how much of it is synced, if there is room: so that recovery can tell damage
+   * from a tail that was never finished. Nobody holds the mark.
+   */
+  appendMark(segment: Segment): void {
+    if (segment !== this.#durable || segment.tail + headBytes > segment.bytes!.length) return;
+    this.#appendTo(segment, headBytes, noQueues);
+    this.words[this.word + kindWord] = kindAndTargets(RecordKind.Mark, 0);
+    this.words[this.word + userWord] = segment.syncedTo;
+    this.position += headBytes;
+    segment.dropMark(this.word >>> 1);
+  }
+
+  #appendTo(segment: Segment, size: number, queues: readonly number[]): number {
+    const words = segment.words!;
+    const start = segment.tail;
+    const word = start >>> 2;
+    segment.add(size);
+    segment.touchedAt = ++this.#events;
+    words[word + referencesWord] = 1;
+    words[word + bytesWord] = size;
+    words[word + kindWord] = RecordKind.Message;
+    let target = word + (headBytes >>> 2);
+    for (let i = 0; i < queues.length; i++) words[target++] = queues[i]!;
+    this.bytes = segment.bytes!;
+    this.words = words;
+    this.word = word;
+    this.contentStart = target << 2;
+    return segment.slot * segmentUnits + (start >>> unitBits);
+  }
+
+  /** Whether the record can be opened without reading from disk first. */
+  isResident(handle: number): boolean {
+    return this.segments[Math.floor(handle / segmentUnits)]!.words !== null;
+  }
+
+  /** Leaves `bytes`, `words`, `word` and `contentStart` standing on a resident record. */
+  open(handle: number): void {
+    const slot = Math.floor(handle / segmentUnits);
+    const segment = this.segments[slot]!;
+    const words = segment.words!;
+    const word = (handle - slot * segmentUnits) << 1;
+    segment.touchedAt = ++this.#events;
+    this.bytes = segment.bytes!;
+    this.words = words;
+    this.word = word;
+    this.contentStart = (word << 2) + headBytes + (words[word + kindWord]! >>> 8) * 4;
+  }
+
+  retain(handle: number): void {
+    const slot = Math.floor(handle / segmentUnits);
+    this.segments[slot]!.retain(handle - slot * segmentUnits);
+  }
+
+  release(handle: number): void {
+    const slot = Math.floor(handle / segmentUnits);
+    const segment = this.segments[slot]!;
+    if (segment.release(handle - slot * segmentUnits)) this.#onRecordDead(segment);
+  }
+
+  /** The queue with this number has no more claim on the record, now and after a restart. */
+  settle(handle: number, queue: number): void {
+    const slot = Math.floor(handle / segmentUnits);
+    const segment = this.segments[slot]!;
+    const unit = handle - slot * segmentUnits;
+    const isDead = segment.release(unit);
+    if (segment.durability === "durable" && this.disk !== undefined) {
+      // What dies before it was written is written as dead, or not at all.
+      const isWritten = unit << unitBits < segment.writtenTo || segment.isBusy;
+      if (isWritten || !isDead || kindOf(segment.words!, unit << 1) !== RecordKind.Message) {
+        segment.settlements.push(unit, queue);
+        this.disk.onSettlement(segment);
+      }
+    }
+    if (isDead) this.#onRecordDead(segment);
+  }
+
+  /** Which segment a handle's record is in, for loading and unloading. */
+  segmentOf(handle: number): Segment {
+    return this.segments[Math.floor(handle / segmentUnits)]!;
+  }
+
+  /** The handle of the record at this unit of a segment. */
+  handleOf(segment: Segment, unit: number): number {
+    return segment.slot * segmentUnits + unit;
+  }
+
+  /** Makes a segment for one that was found on disk; its memory comes when it is needed. */
+  adopt(number: number): Segment {
+    const slot = this.#freeSlots.pop() ?? this.segments.length;
+    const segment = new Segment("durable", number, slot, null);
+    this.segments[slot] = segment;
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+    return segment;
+  }
+
+  /** The durable segment that is being filled. */
+  get tailSegment(): Segment | null {
+    return this.#durable;
+  }
+
+  get stats(): LogStats {
+    let residentBytes = 0;
+    let liveRecords = 0;
+    let liveBytes = 0;
+    let garbageBytes = 0;
+    let segments = 0;
+    for (const segment of this.segments) {
+      if (segment === undefined) continue;
+      segments++;
+      residentBytes += segment.bytes?.length ?? 0;
+      liveRecords += segment.liveRecords;
+      liveBytes += segment.liveBytes;
+      if (segment.durability === "durable") garbageBytes += segment.tail - segment.liveBytes;
+    }
+    return { segments, residentBytes, liveRecords, liveBytes, garbageBytes };
+  }
+
+  #turn(durability: Durability): Segment {
+    const capacity = durability === "durable" ? segmentBytes : transientSegmentBytes;
+    const old = durability === "durable" ? this.#durable : this.#transient;
+    const segment = this.#newSegment(durability, capacity);
+    if (durability === "durable") this.#durable = segment;
+    else this.#transient = segment;
+    if (old !== null) this.#finish(old);
+    return segment;
+  }
+
+  #finish(segment: Segment): void {
+    segment.isFull = true;
+    if (segment.liveRecords === 0) this.#onSegmentDead(segment);
+  }
+
+  /** A segment for one record that is larger than any. */
+  #alone(durability: Durability, size: number): Segment {
+    const segment = this.#newSegment(durability, size);
+    segment.isFull = true;
+    return segment;
+  }
+
+  #newSegment(durability: Durability, capacity: number): Segment {
+    const slot = this.#freeSlots.pop() ?? this.segments.length;
+    const segment = new Segment(durability, this.#nextNumber++, slot, this.pool.take(capacity));
+    segment.positionBase = this.position;
+    this.segments[slot] = segment;
+    this.disk?.onTurn();
+    return segment;
+  }
+
+  #onRecordDead(segment: Segment): void {
+    if (segment.liveRecords > 0) return;
+    if (segment.isFull) {
+      this.#onSegmentDead(segment);
+    } else if (segment.durability === "transient") {
+      // All that was written is dead: start over in the same, warm memory.
+      segment.tail = 0;
+      segment.recordCount = 0;
+    }
+  }
+
+  #onSegmentDead(segment: Segment): void {
+    if (this.disk !== undefined && segment.durability === "durable") {
+      if (!this.disk.onDead(segment)) return;
+    }
+    this.forget(segment);
+  }
+
+  /** The segment is gone: its slot and memory serve again. */
+  forget(segment: Segment): void {
+    segment.isForgotten = true;
+    this.segments[segment.slot] = undefined;
+    this.#freeSlots.push(segment.slot);
+    if (segment.bytes !== null) this.pool.give(segment.bytes);
+    segment.bytes = null;
+    segment.words = null;
+  }
+}
+
+const noQueues: readonly number[] = [];
