@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /**
  * The haremq-perf command: joins `run` to the process. An interrupt ends the test and prints its
  * summary; a second one ends the process.
