@@ -14,8 +14,11 @@ import {
   type ConsumerSink,
   DeliveryLedger,
   type DirectReplies,
+  type DurableWaiter,
+  distribute,
   MessageView,
   type Queue,
+  RecordKind,
   type Session,
   unknownDeliveryTag,
   unstored,
@@ -31,6 +34,8 @@ import {
 } from "@haremq/wire";
 import { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
+import { Confirms } from "./confirms.ts";
+import { DurableGroup } from "./durable-group.ts";
 import { deliveryPrefix, writeContent, writeDelivery } from "./deliver-path.ts";
 import type { Output } from "./output.ts";
 import { type PublishOwner, PublishPath } from "./publish-path.ts";
@@ -40,7 +45,9 @@ type Mode = "none" | "confirm" | "tx";
 
 const fetched = new MessageView();
 
-export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
+export class AmqpChannel
+  implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter
+{
   readonly number: number;
   readonly host: ChannelHost;
   readonly #out: Output;
@@ -65,8 +72,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
   #cancelled: string[] = [];
   #emitsLater = false;
 
-  #published = 0;
-  #confirmed = 0;
+  readonly #confirms = new Confirms();
+  #awaitsDurable = false;
   #transaction: Transaction | undefined;
 
   /** The address for direct replies, while this channel takes them. */
@@ -103,13 +110,31 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
       this.#transaction.publish(view, queues, mandatory);
       return;
     }
-    if (queues.length === 1) queues[0]!.publish(view);
-    else if (queues.length === 0) this.#unroutable(view, mandatory);
-    else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
-    if (this.mode === "confirm") {
-      this.#published++;
+    let mustBeDurable = false;
+    if (queues.length === 0) this.#unroutable(view, mandatory);
+    else mustBeDurable = distribute(this.host.broker.messages, queues, view);
+    if (this.mode !== "confirm") return;
+    if (mustBeDurable) {
+      this.#confirms.addDurable(this.host.broker.messages.position);
+      if (!this.#awaitsDurable) this.#awaitDurable();
+    } else {
+      this.#confirms.add();
       if (!this.#emitsLater) this.#emitLater();
     }
+  }
+
+  #awaitDurable(): void {
+    this.#awaitsDurable = true;
+    this.host.broker.messages.awaitDurable(this);
+  }
+
+  /** What the store holds up to this position may be confirmed. */
+  onDurable(durablePosition: number): void {
+    this.#awaitsDurable = false;
+    if (this.#isClosed) return;
+    this.#confirms.release(durablePosition);
+    if (this.#confirms.isWaiting) this.#awaitDurable();
+    if (!this.#emitsLater) this.#emitLater();
   }
 
   #unroutable(view: MessageView, mandatory: boolean): void {
@@ -131,10 +156,10 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
 
   emitPending(): void {
     this.#emitsLater = false;
-    if (this.#published > this.#confirmed) {
-      const multiple = this.#published - this.#confirmed > 1;
-      this.#confirmed = this.#published;
-      encodeBasicAck(this.#out, this.number, { deliveryTag: this.#published, multiple });
+    const confirmed = this.#confirms.take();
+    if (confirmed > 0) {
+      const deliveryTag = this.#confirms.confirmedTag;
+      encodeBasicAck(this.#out, this.number, { deliveryTag, multiple: confirmed > 1 });
     }
     if (this.#cancelled.length > 0) this.emitCancellations();
   }
@@ -354,25 +379,30 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
     this.#transaction ??= new Transaction(this.host.broker.messages);
   }
 
-  commit(): void {
+  /** Applies what the transaction has gathered; resolves when it is durable, if it must be. */
+  commit(): Promise<void> | undefined {
     const transaction = this.#transaction!;
     const { publishes, settlements } = transaction.take();
     const messages = this.host.broker.messages;
-    for (const { handle, queues, mandatory } of publishes) {
+    const group = messages.isDurable ? DurableGroup.of(publishes, settlements) : undefined;
+    group?.begin(messages);
+    const kind = group === undefined ? RecordKind.Message : RecordKind.Grouped;
+    for (const { handle, queues, mandatory, isPersistent } of publishes) {
       messages.view(handle, fetched);
-      let routed = false;
-      for (const queue of queues) {
-        if (queue.deleted) continue;
-        routed = true;
-        queue.publish(fetched);
-      }
-      if (!routed) this.#unroutable(fetched, mandatory);
-      messages.release(handle);
+      const living = queues.filter((queue) => !queue.deleted);
+      fetched.isPersistent = isPersistent;
+      // It may have to be stored anew, as a durable message.
+      if (isPersistent && group !== undefined) fetched.handle = unstored;
+      if (living.length === 0) this.#unroutable(fetched, mandatory);
+      else distribute(messages, living, fetched, kind);
+      transaction.forget(handle);
     }
+    group?.end(messages);
     for (const { settlement, consumer, handle, sequence } of settlements) {
       this.#apply(settlement, consumer, handle, sequence);
     }
     this.#afterSettling("requeue");
+    return group === undefined ? undefined : messages.untilDurable();
   }
 
   rollback(): void {

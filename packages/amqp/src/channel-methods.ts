@@ -15,6 +15,7 @@ import {
 import {
   type BasicCancel,
   type BasicConsume,
+  type BasicGet,
   type BasicQos,
   type ConfirmSelect,
   encodeAccessRequestOk,
@@ -48,11 +49,8 @@ export function handleMethod(channel: AmqpChannel, method: Method): Promise<void
     case MethodId.BasicCancel:
       cancel(channel, method.args);
       return undefined;
-    case MethodId.BasicGet: {
-      const queue = channel.session.queueToGet(queueName(channel, method.args.queue));
-      channel.get(queue, method.args.noAck);
-      return undefined;
-    }
+    case MethodId.BasicGet:
+      return get(channel, method.args);
     case MethodId.BasicNack: {
       const { deliveryTag, multiple, requeue } = method.args;
       channel.settle(requeue ? "requeue" : "reject", deliveryTag, multiple);
@@ -85,9 +83,7 @@ export function handleMethod(channel: AmqpChannel, method: Method): Promise<void
       return undefined;
     case MethodId.TxCommit:
       checkTransactional(channel);
-      channel.commit();
-      encodeTxCommitOk(out, number);
-      return undefined;
+      return commit(channel);
     case MethodId.TxRollback:
       checkTransactional(channel);
       channel.rollback();
@@ -104,6 +100,14 @@ export function handleMethod(channel: AmqpChannel, method: Method): Promise<void
     default:
       return handleTopologyMethod(channel, method);
   }
+}
+
+function get(channel: AmqpChannel, args: BasicGet): Promise<void> | undefined {
+  const queue = channel.session.queueToGet(queueName(channel, args.queue));
+  const loading = queue.prepareGet();
+  if (loading !== undefined) return loading.then(() => channel.get(queue, args.noAck));
+  channel.get(queue, args.noAck);
+  return undefined;
 }
 
 // Consumers
@@ -177,6 +181,14 @@ function selectConfirms(channel: AmqpChannel, args: ConfirmSelect): void {
   if (channel.mode === "tx") throw preconditionFailed("cannot switch from tx to confirm mode");
   channel.mode = "confirm";
   if (!args.nowait) encodeConfirmSelectOk(channel.host.output, channel.number);
+}
+
+function commit(channel: AmqpChannel): Promise<void> | undefined {
+  const answer = (): void => encodeTxCommitOk(channel.host.output, channel.number);
+  const durable = channel.commit();
+  if (durable !== undefined) return durable.then(answer);
+  answer();
+  return undefined;
 }
 
 function checkTransactional(channel: AmqpChannel): void {

@@ -52,6 +52,8 @@ const expectHeader = 1;
 const expectBody = 2;
 
 const rememberedPropertiesMax = 64;
+/** The delivery mode of messages that are to survive a restart. */
+const persistentMode = 2;
 const firstAssemblyBytes = 64 * 1024;
 const noBytes = Buffer.alloc(0);
 const noQueues: readonly Queue[] = [];
@@ -91,6 +93,7 @@ export class PublishPath {
   // The property bytes that were last found to need no further look.
   readonly #plainProperties = Buffer.alloc(rememberedPropertiesMax);
   #plainLength = -1;
+  #plainIsPersistent = false;
   #isPlain = false;
 
   #bodyBytes = 0;
@@ -318,6 +321,7 @@ export class PublishPath {
       if (remembered[i] !== buffer[start + i]) return false;
     }
     this.#isPlain = true;
+    this.#view.isPersistent = this.#plainIsPersistent;
     return true;
   }
 
@@ -328,10 +332,12 @@ export class PublishPath {
       throw new ConnectionError("INTERNAL_ERROR", "");
     }
     this.#isPlain = (scan.flags & noticedFlags) === 0;
+    this.#view.isPersistent = scan.deliveryMode === persistentMode;
     const length = end - start;
     if (!this.#isPlain || length > rememberedPropertiesMax) return;
     buffer.copy(this.#plainProperties, 0, start, end);
     this.#plainLength = length;
+    this.#plainIsPersistent = this.#view.isPersistent;
   }
 
   #growAssembly(atLeast: number): void {

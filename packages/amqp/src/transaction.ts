@@ -14,6 +14,8 @@ export interface PendingPublish {
   readonly handle: number;
   readonly queues: readonly Queue[];
   readonly mandatory: boolean;
+  readonly isPersistent: boolean;
+  readonly bytes: number;
 }
 
 export interface PendingSettlement {
@@ -28,6 +30,8 @@ export interface PendingSettlement {
 export interface PublishKeeper {
   keep(view: MessageView): number;
   release(handle: number): void;
+  pin(handle: number): void;
+  unpin(handle: number): void;
 }
 
 export class Transaction {
@@ -40,7 +44,11 @@ export class Transaction {
   }
 
   publish(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
-    this.#publishes.push({ handle: this.#keeper.keep(view), queues: [...queues], mandatory });
+    const handle = this.#keeper.keep(view);
+    this.#keeper.pin(handle);
+    const { isPersistent } = view;
+    const bytes = view.addressLength + view.propertiesLength + view.bodyLength;
+    this.#publishes.push({ handle, queues: [...queues], mandatory, isPersistent, bytes });
   }
 
   /** Hands over everything gathered, and begins anew. */
@@ -53,7 +61,13 @@ export class Transaction {
 
   /** Forgets the publishes, as rollback and the end of the channel do. */
   dropPublishes(): void {
-    for (const { handle } of this.#publishes) this.#keeper.release(handle);
+    for (const { handle } of this.#publishes) this.forget(handle);
     this.#publishes = [];
+  }
+
+  /** The kept publish is not needed any more. */
+  forget(handle: number): void {
+    this.#keeper.unpin(handle);
+    this.#keeper.release(handle);
   }
 }

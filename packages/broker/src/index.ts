@@ -1,5 +1,7 @@
 /** The door of the broker core: what adapters and the composition root may use. */
 
+export { RecordKind } from "@haremq/store";
+
 export type {
   Authenticator,
   Authorizer,
@@ -28,8 +30,9 @@ export type { Route } from "./exchange/route.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
 export { checkExpiration } from "./message/expiration.ts";
-export type { MessageStore } from "./message/message-store.ts";
+export { type DurableWaiter, MessageStore, Viewed } from "./message/message-store.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
+export { distribute } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";
 export { Session } from "./vhost/session.ts";

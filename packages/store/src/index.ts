@@ -16,5 +16,5 @@ export { RealDisk } from "./disk/real-disk.ts";
 export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
 export type { ConfirmLevel } from "./log/log-files.ts";
 export { MessageLog } from "./log/message-log.ts";
-export { headBytes, RecordKind, userWord } from "./log/record.ts";
+export { headBytes, kindAndTargets, kindWord, RecordKind, recordBytes, userWord } from "./log/record.ts";
 export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.ts";

@@ -1,21 +1,56 @@
 /**
- * Keeps messages for queues: lays a message out as one record of the arena, whatever the number of
- * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
+ * Keeps messages for queues: lays a message out as one record of the log, whatever the number of queues
+ * that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
- *     head:   | references | address bytes | properties bytes | body bytes |   (four 32-bit words)
- *     bytes:  | address .. | properties .. | body ..                       |
+ *     user's words:  | address bytes | properties bytes | body bytes | 0 |
+ *     user's bytes:  | address .. | properties .. | body ..               |
+ *
+ * A message that is to survive a restart for some of its queues is appended to the durable log, with
+ * their numbers; every other one lives in memory. Without a data directory there is no durable log.
  *
  * This is a hot file.
  */
 
-import { MessageArena, recordHeadBytes } from "@haremq/store";
+import {
+  type DurableLog,
+  kindAndTargets,
+  kindWord,
+  MessageLog,
+  RecordKind,
+  recordBytes,
+  userWord,
+} from "@haremq/store";
 import { copyBytes } from "./copy-bytes.ts";
 import { MessageView, unstored } from "./message-view.ts";
 
+/** Who waits for messages to be durable: a channel with confirms to send. */
+export interface DurableWaiter {
+  onDurable(durablePosition: number): void;
+}
+
+/** What looking at a stored message comes to. */
+export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
+
+const noQueues: readonly number[] = [];
+/** Segment number, unit and queue number of a settlement. */
+const settlementBytes = 12;
+
 export class MessageStore {
-  readonly #arena = new MessageArena();
+  readonly #log: MessageLog;
+  readonly #durable: DurableLog | undefined;
+  #waiting = new Set<DurableWaiter>();
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
+
+  constructor(durable?: DurableLog) {
+    this.#durable = durable;
+    this.#log = durable?.log ?? new MessageLog();
+  }
+
+  /** Whether messages can survive a restart at all. */
+  get isDurable(): boolean {
+    return this.#durable !== undefined;
+  }
 
   /**
    * Takes one reference to the viewed message, storing it first if no queue has done so yet.
@@ -23,19 +58,33 @@ export class MessageStore {
    */
   keep(view: MessageView): number {
     if (view.handle !== unstored) {
-      this.#arena.retain(view.handle);
+      this.#log.retain(view.handle);
       return view.handle;
     }
+    const length = view.addressLength + view.propertiesLength + view.bodyLength;
+    return this.#fill(view, this.#log.appendTransient(length));
+  }
+
+  /**
+   * Stores the viewed message for the durable queues with these numbers, and takes one reference. It
+   * survives once `durablePosition` has reached the `position` after this call.
+   */
+  keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
+    const length = view.addressLength + view.propertiesLength + view.bodyLength;
+    return this.#fill(view, this.#log.appendDurable(length, queues, kind));
+  }
+
+  #fill(view: MessageView, handle: number): number {
     const { addressLength, propertiesLength, bodyLength } = view;
-    const arena = this.#arena;
-    const handle = arena.reserve(addressLength + propertiesLength + bodyLength);
-    const word = arena.offset >>> 2;
-    const words = arena.words;
-    words[word + 1] = addressLength;
-    words[word + 2] = propertiesLength;
-    words[word + 3] = bodyLength;
-    const bytes = arena.bytes;
-    let offset = arena.offset + recordHeadBytes;
+    const log = this.#log;
+    const words = log.words;
+    const word = log.word + userWord;
+    words[word] = addressLength;
+    words[word + 1] = propertiesLength;
+    words[word + 2] = bodyLength;
+    words[word + 3] = 0;
+    const bytes = log.bytes;
+    let offset = log.contentStart;
     copyBytes(view.address, view.addressStart, addressLength, bytes, offset);
     offset += addressLength;
     copyBytes(view.properties, view.propertiesStart, propertiesLength, bytes, offset);
@@ -45,48 +94,141 @@ export class MessageStore {
     return handle;
   }
 
-  /** Points the view at a stored message; valid until the message's last reference is released. */
-  view(handle: number, view: MessageView): void {
-    const arena = this.#arena;
-    arena.open(handle);
-    const word = arena.offset >>> 2;
-    const words = arena.words;
-    const addressLength = words[word + 1]!;
-    const propertiesLength = words[word + 2]!;
-    const start = arena.offset + recordHeadBytes;
-    view.address = arena.bytes;
+  /**
+   * Points the view at a stored message, if it is in memory; `load` brings it there. Valid until the
+   * message's last reference is released or the event loop turns.
+   */
+  view(handle: number, view: MessageView): number {
+    const log = this.#log;
+    if (!log.isResident(handle)) return Viewed.Away;
+    log.open(handle);
+    const words = log.words;
+    if (words[log.word + kindWord] === damagedKind) return Viewed.Damaged;
+    const word = log.word + userWord;
+    const addressLength = words[word]!;
+    const propertiesLength = words[word + 1]!;
+    const start = log.contentStart;
+    view.address = log.bytes;
     view.addressStart = start;
     view.addressLength = addressLength;
-    view.properties = arena.bytes;
+    view.properties = log.bytes;
     view.propertiesStart = start + addressLength;
     view.propertiesLength = propertiesLength;
-    view.body = arena.bytes;
+    view.body = log.bytes;
     view.bodyStart = start + addressLength + propertiesLength;
-    view.bodyLength = words[word + 3]!;
+    view.bodyLength = words[word + 2]!;
     view.handle = handle;
+    return Viewed.Ready;
   }
 
-  /** The body size of a stored message, for a queue's byte counts. */
-  bodyBytes(handle: number): number {
-    this.#arena.open(handle);
-    return this.#arena.words[(this.#arena.offset >>> 2) + 3]!;
+  isResident(handle: number): boolean {
+    return this.#log.isResident(handle);
   }
+
+  /** Brings a stored message, and its neighbours, into memory. */
+  load(handle: number): Promise<void> {
+    return this.#durable!.load(handle);
+  }
+
+  /** A queue could not read its messages; it tries again when it is next asked for them. */
+  onLoadFailed: (queue: string, error: Error) => void = () => undefined;
 
   retain(handle: number): void {
-    this.#arena.retain(handle);
+    this.#log.retain(handle);
   }
 
   /** Gives one reference back. */
   release(handle: number): void {
-    this.#arena.release(handle);
+    this.#log.release(handle);
+  }
+
+  /** Gives a durable queue's reference back, and sees to it that a restart knows. */
+  settle(handle: number, queue: number): void {
+    this.#log.settle(handle, queue);
+  }
+
+  /** Keeps a message that is not settled yet in memory, for whoever will look at it without waiting. */
+  pin(handle: number): void {
+    this.#log.pin(handle);
+  }
+
+  unpin(handle: number): void {
+    this.#log.unpin(handle);
+  }
+
+  /**
+   * Begins a group of messages and settlements that become durable together or not at all: room for
+   * messages of `bytes` with `targets` queues altogether, and for so many settlements.
+   */
+  beginGroup(messages: number, targets: number, bytes: number, settlements: number): void {
+    const heads = recordBytes(0, 0) + 8;
+    const end = recordBytes(0, settlements * settlementBytes);
+    this.#log.beginGroup(messages * heads + targets * 4 + bytes + end);
+  }
+
+  /** Ends a group with settlements that durable queues have made or are about to make. */
+  endGroup(handles: readonly number[], queues: readonly number[]): void {
+    const log = this.#log;
+    const durable = handles.flatMap((handle, i) => (log.isDurable(handle) ? [i] : []));
+    const length = durable.length * settlementBytes;
+    const record = log.appendDurable(length, noQueues, RecordKind.Settlements);
+    const { words } = log;
+    words[log.word + userWord] = durable.length;
+    let at = log.contentStart >>> 2;
+    for (const i of durable) {
+      const [segment, unit] = log.placeOf(handles[i]!);
+      words[at++] = segment;
+      words[at++] = unit;
+      words[at++] = queues[i]!;
+    }
+    this.#durable!.files.holdUntilSettled(record);
+  }
+
+  /** What a confirm of everything stored so far has to wait for. */
+  get position(): number {
+    return this.#log.position;
+  }
+
+  get durablePosition(): number {
+    return this.#log.durablePosition;
+  }
+
+  /** Tells the waiter about the next growth of `durablePosition`; it asks again if it must. */
+  awaitDurable(waiter: DurableWaiter): void {
+    this.#waiting.add(waiter);
+  }
+
+  /** `durablePosition` has grown. */
+  onDurable(): void {
+    if (this.#waiting.size === 0) return;
+    const waiting = this.#waiting;
+    this.#waiting = new Set();
+    for (const waiter of waiting) waiter.onDurable(this.#log.durablePosition);
+  }
+
+  /** Resolves once everything stored so far is durable. */
+  untilDurable(): Promise<void> | undefined {
+    const position = this.#log.position;
+    if (this.#log.durablePosition >= position) return undefined;
+    return new Promise((resolve) => {
+      const waiter: DurableWaiter = {
+        onDurable: (durable) => {
+          if (durable >= position) resolve();
+          else this.awaitDurable(waiter);
+        },
+      };
+      this.awaitDurable(waiter);
+    });
   }
 
   /** Bytes of memory that stored messages occupy. */
   get usedBytes(): number {
-    return this.#arena.usedBytes;
+    return this.#log.pool.takenBytes;
   }
 
   get liveMessages(): number {
-    return this.#arena.stats.liveRecords;
+    return this.#log.stats.liveRecords;
   }
 }
+
+const damagedKind = kindAndTargets(0, 0);

@@ -24,6 +24,8 @@ export class MessageView {
   body: Buffer = nothing;
   bodyStart = 0;
   bodyLength = 0;
+  /** Whether it is to survive a restart in durable queues. */
+  isPersistent = false;
   /** Where the message is stored, or `unstored`. */
   handle: number = unstored;
 }

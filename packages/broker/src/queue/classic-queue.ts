@@ -18,7 +18,7 @@ import { FloatRing, MinHeap } from "@haremq/kernel";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
 import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
-import type { MessageStore } from "../message/message-store.ts";
+import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
 import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "./queue.ts";
 
@@ -29,6 +29,7 @@ export class ClassicQueue implements Queue {
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;
+  readonly storeNumber: number;
   deleted = false;
 
   readonly #messages: MessageStore;
@@ -36,6 +37,8 @@ export class ClassicQueue implements Queue {
   readonly #returned = new MinHeap();
   /** The sequence number of the next message to arrive. */
   #tail = 0;
+  /** The first message is being read from disk. */
+  #isLoading = false;
   #unsettled = 0;
   readonly #consumers = new Set<Consumer>();
   readonly #rotation = new ConsumerRotation();
@@ -54,6 +57,7 @@ export class ClassicQueue implements Queue {
     this.autoDelete = spec.autoDelete;
     this.arguments = spec.arguments;
     this.singleActiveConsumer = spec.arguments.get("x-single-active-consumer")?.value === true;
+    this.storeNumber = spec.storeNumber;
     this.#messages = messages;
   }
 
@@ -95,6 +99,11 @@ export class ClassicQueue implements Queue {
     this.#tail++;
   }
 
+  restore(handle: number): void {
+    this.#ready.push(handle);
+    this.#tail++;
+  }
+
   subscribe(consumer: Consumer): void {
     this.#consumers.add(consumer);
     if (this.singleActiveConsumer) {
@@ -125,39 +134,44 @@ export class ClassicQueue implements Queue {
   }
 
   serve(): void {
-    const view = this.#messages.scratch;
+    const messages = this.#messages;
+    const view = messages.scratch;
     while (this.#returned.length > 0 || this.#ready.length > 0) {
       const consumer = this.#rotation.next();
       if (consumer === null) return;
-      if (this.#returned.length > 0) {
-        const handle = this.#returned.peekValue();
-        const sequence = this.#returned.peekKey();
-        this.#returned.pop();
-        this.#deliverStored(consumer, view, handle, sequence, true);
-      } else {
-        const sequence = this.#tail - this.#ready.length;
-        this.#deliverStored(consumer, view, this.#ready.shift(), sequence, false);
+      const isReturned = this.#returned.length > 0;
+      const handle = isReturned ? this.#returned.peekValue() : this.#ready.peek();
+      const viewed = messages.view(handle, view);
+      if (viewed === Viewed.Away) {
+        this.#load(handle);
+        return;
       }
+      const sequence = this.#takeFirst();
+      if (viewed === Viewed.Damaged) this.#settle(handle);
+      else this.#deliverStored(consumer, view, handle, sequence, isReturned);
     }
+  }
+
+  prepareGet(): Promise<void> | undefined {
+    if (this.readyCount === 0) return undefined;
+    const first = this.#returned.length > 0 ? this.#returned.peekValue() : this.#ready.peek();
+    return this.#messages.isResident(first) ? undefined : this.#messages.load(first);
   }
 
   get(noAck: boolean, view: MessageView): PulledMessage | undefined {
     if (this.readyCount === 0) return undefined;
     const redelivered = this.#returned.length > 0;
-    let handle: number;
-    let sequence: number;
-    if (redelivered) {
-      handle = this.#returned.peekValue();
-      sequence = this.#returned.peekKey();
-      this.#returned.pop();
-    } else {
-      sequence = this.#tail - this.#ready.length;
-      handle = this.#ready.shift();
+    const handle = redelivered ? this.#returned.peekValue() : this.#ready.peek();
+    const viewed = this.#messages.view(handle, view);
+    if (viewed === Viewed.Away) return undefined;
+    const sequence = this.#takeFirst();
+    if (viewed === Viewed.Damaged) {
+      this.#settle(handle);
+      return this.get(noAck, view);
     }
-    this.#messages.view(handle, view);
     this.#delivered++;
     if (redelivered) this.#redelivered++;
-    if (noAck) this.#messages.release(handle);
+    if (noAck) this.#settle(handle);
     else this.#unsettled++;
     return { handle, sequence, redelivered, remaining: this.readyCount };
   }
@@ -165,7 +179,7 @@ export class ClassicQueue implements Queue {
   acknowledge(handle: number, _sequence: number): void {
     this.#unsettled--;
     this.#acknowledged++;
-    this.#messages.release(handle);
+    this.#settle(handle);
   }
 
   requeue(handle: number, sequence: number): void {
@@ -176,16 +190,16 @@ export class ClassicQueue implements Queue {
 
   reject(handle: number, _sequence: number): void {
     this.#unsettled--;
-    this.#messages.release(handle);
+    this.#settle(handle);
   }
 
   purge(): number {
     const count = this.readyCount;
     while (this.#returned.length > 0) {
-      this.#messages.release(this.#returned.peekValue());
+      this.#settle(this.#returned.peekValue());
       this.#returned.pop();
     }
-    while (this.#ready.length > 0) this.#messages.release(this.#ready.shift());
+    while (this.#ready.length > 0) this.#settle(this.#ready.shift());
     return count;
   }
 
@@ -216,6 +230,7 @@ export class ClassicQueue implements Queue {
     const sequence = this.#tail++;
     if (consumer.noAck) {
       consumer.sink.deliver(consumer, view, unstored, sequence, false);
+      if (view.handle !== unstored && this.storeNumber !== 0) this.#settle(this.#messages.keep(view));
       return;
     }
     const handle = this.#messages.keep(view);
@@ -231,16 +246,49 @@ export class ClassicQueue implements Queue {
     sequence: number,
     redelivered: boolean,
   ): void {
-    this.#messages.view(handle, view);
     this.#delivered++;
     if (redelivered) this.#redelivered++;
     if (consumer.noAck) {
       consumer.sink.deliver(consumer, view, unstored, sequence, redelivered);
-      this.#messages.release(handle);
+      this.#settle(handle);
       return;
     }
     this.#unsettled++;
     consumer.spendCredit();
     consumer.sink.deliver(consumer, view, handle, sequence, redelivered);
+  }
+
+  /** Takes the first ready message out; returns its sequence number. */
+  #takeFirst(): number {
+    if (this.#returned.length > 0) {
+      const sequence = this.#returned.peekKey();
+      this.#returned.pop();
+      return sequence;
+    }
+    const sequence = this.#tail - this.#ready.length;
+    this.#ready.shift();
+    return sequence;
+  }
+
+  /** This queue has no more claim on the message. Of a deleted queue nobody remembers any. */
+  #settle(handle: number): void {
+    if (this.storeNumber === 0 || this.deleted) this.#messages.release(handle);
+    else this.#messages.settle(handle, this.storeNumber);
+  }
+
+  /** Goes on serving when the message's segment is in memory, and fetches the next one meanwhile. */
+  #load(handle: number): void {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    this.#messages.load(handle).then(
+      () => {
+        this.#isLoading = false;
+        this.serve();
+      },
+      (error: Error) => {
+        this.#isLoading = false;
+        this.#messages.onLoadFailed(this.name, error);
+      },
+    );
   }
 }

@@ -19,6 +19,8 @@ export interface QueueSpec {
   readonly exclusiveOwner: object | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
+  /** What the message store calls it, if its messages are to survive a restart; 0 if not. */
+  readonly storeNumber: number;
 }
 
 /** Counts since the queue was declared. */
@@ -45,6 +47,8 @@ export interface Queue {
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;
+  /** What the message store calls it; 0 for a queue whose messages end with the process. */
+  readonly storeNumber: number;
   /** Set once, when the queue has left its virtual host. */
   readonly deleted: boolean;
 
@@ -59,6 +63,9 @@ export interface Queue {
   /** Takes a message: hands it to a waiting consumer at once, or keeps it. */
   publish(view: MessageView): void;
 
+  /** Takes a message back that a restart has found, behind all others. Before anything else. */
+  restore(handle: number): void;
+
   /** Adds a consumer and serves it. */
   subscribe(consumer: Consumer): void;
   /** Removes a consumer; its unsettled deliveries stay unsettled. */
@@ -69,7 +76,13 @@ export interface Queue {
   serve(): void;
 
   /**
-   * Takes the first ready message into the view. With `noAck` it is settled at once, and the view
+   * Resolves when the first ready message is in memory, so that `get` can take it; undefined if it is,
+   * or there is none.
+   */
+  prepareGet(): Promise<void> | undefined;
+
+  /**
+   * Takes the first ready message into the view, if it is in memory. With `noAck` it is settled at once, and the view
    * must be used before the next call to any queue; otherwise the caller owes its settlement.
    */
   get(noAck: boolean, view: MessageView): PulledMessage | undefined;

@@ -53,6 +53,8 @@ export class LogFiles implements LogDisk {
   readonly #unwritten: Segment[] = [];
   #settled = new Set<Segment>();
   #doomed: Segment[] = [];
+  /** Records that live until the settlements made so far are safe without them. */
+  #held: number[] = [];
   #isScheduled = false;
   #isRunning = false;
   #isClosed = false;
@@ -95,6 +97,12 @@ export class LogFiles implements LogDisk {
     }
   }
 
+  /** Releases a Settlements record once the sidecars say the same. */
+  holdUntilSettled(handle: number): void {
+    this.#held.push(handle);
+    if (!this.#isScheduled) this.#schedule();
+  }
+
   onDead(segment: Segment): boolean {
     segment.isDoomed = true;
     this.#doomed.push(segment);
@@ -133,16 +141,20 @@ export class LogFiles implements LogDisk {
     const settled = this.#settled;
     const doomed = this.#doomed;
     const unwrittenThen = this.#log.position;
+    const held = this.#held;
     this.#settled = new Set();
     this.#doomed = [];
+    this.#held = [];
     try {
       await this.#writeRecords(unwrittenThen);
       await this.#writeSettlements(settled);
+      if (held.length > 0) await this.#releaseHeld(held, settled);
       await this.#removeDoomed(doomed);
     } catch (error) {
       // Whatever has not been done is done by a later round.
       for (const segment of settled) if (segment.settlements.length > 0) this.#settled.add(segment);
       this.#doomed.push(...doomed.filter((segment) => !segment.isForgotten));
+      this.#held.push(...held);
       throw error;
     }
   }
@@ -242,6 +254,12 @@ export class LogFiles implements LogDisk {
       // What came while this was written is behind what was written.
       segment.settlements = segment.settlements.slice(pairs.length);
     }
+  }
+
+  /** The settlements that these records repeat are in their sidecars: make them safe there. */
+  async #releaseHeld(held: number[], settled: ReadonlySet<Segment>): Promise<void> {
+    for (const segment of settled) if (!segment.isDoomed) await segment.sidecar?.sync();
+    for (const handle of held.splice(0)) this.#log.release(handle);
   }
 
   async #removeDoomed(doomed: readonly Segment[]): Promise<void> {

@@ -217,9 +217,34 @@ export class MessageLog {
     if (isDead) this.#onRecordDead(segment);
   }
 
+  /** Keeps a resident record in memory until it is unpinned. */
+  pin(handle: number): void {
+    this.segmentOf(handle).pins++;
+  }
+
+  unpin(handle: number): void {
+    this.segmentOf(handle).pins--;
+  }
+
   /** Which segment a handle's record is in, for loading and unloading. */
   segmentOf(handle: number): Segment {
     return this.segments[Math.floor(handle / segmentUnits)]!;
+  }
+
+  /** Whether the record is written to disk to survive. */
+  isDurable(handle: number): boolean {
+    return this.segmentOf(handle).durability === "durable";
+  }
+
+  /** No new segment gets this number: something on disk still speaks of the one that had it. */
+  avoidNumber(number: number): void {
+    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
+  }
+
+  /** What a Settlements record calls a record: its segment's number, and its unit. */
+  placeOf(handle: number): readonly [segment: number, unit: number] {
+    const slot = Math.floor(handle / segmentUnits);
+    return [this.segments[slot]!.number, handle - slot * segmentUnits];
   }
 
   /** The handle of the record at this unit of a segment. */

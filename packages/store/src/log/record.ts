@@ -37,7 +37,10 @@ export const RecordKind = {
   Grouped: 3,
   /** The last message of a group, which makes all of it valid. */
   GroupEnd: 4,
-  /** Settlements that are valid with their group: triples of segment number, unit, queue number. */
+  /**
+   * Ends a group, too, with settlements that are valid with it: triples of segment number, unit, queue
+   * number, as many as its user's first word says.
+   */
   Settlements: 5,
   /** Says in its first word how much of its segment had been synced when it was written. */
   Mark: 6,

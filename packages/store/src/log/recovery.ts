@@ -235,6 +235,7 @@ export class Recovery {
   }
 
   #addGrouped(segment: number, unit: number, queue: number): void {
+    this.#options.log.avoidNumber(segment);
     let settled = this.#grouped.get(segment);
     if (settled === undefined) {
       settled = new Map();
@@ -287,7 +288,11 @@ export class Recovery {
     const group: (() => void)[] = [];
     index.forEach((unit, _bytes, kindAndTargets, userWord3, words, queuesAt) => {
       const kind = kindAndTargets & 0xff;
-      if (kind === RecordKind.Settlements) return;
+      if (kind === RecordKind.Settlements) {
+        for (const each of group) each();
+        group.length = 0;
+        return;
+      }
       const give = (): void => {
         let references = 0;
         const gone = settled.get(unit);

@@ -11,7 +11,7 @@ import type { Disk } from "../disk/disk.ts";
 import type { LogCounters } from "./log-counters.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
-import { isRecord } from "./record.ts";
+import { bytesWord, isRecord, kindWord } from "./record.ts";
 import { type Segment, unitBits } from "./segment.ts";
 import { SegmentIndex } from "./segment-file.ts";
 
@@ -69,7 +69,7 @@ export class Residency {
     let coldest: Segment | undefined;
     for (const segment of this.#log.segments) {
       if (segment === undefined || !segment.isResident || !segment.isFull) continue;
-      if (segment.isBusy || segment.isDoomed) continue;
+      if (segment.isBusy || segment.isDoomed || segment.pins > 0) continue;
       if (segment.durability === "durable" && segment.syncedTo < segment.tail) continue;
       if (coldest === undefined || segment.touchedAt < coldest.touchedAt) coldest = segment;
     }
@@ -137,7 +137,11 @@ export class Residency {
     const damaged: number[] = [];
     for (let i = 0; i < segment.recordCount; i++) {
       const unit = segment.unitAt(i);
-      if (!isRecord(words, unit << 1, segment.tail >>> 2)) damaged.push(unit);
+      if (isRecord(words, unit << 1, segment.tail >>> 2)) continue;
+      damaged.push(unit);
+      // Whoever opens it sees that it is none; its length is known from the next one.
+      words[(unit << 1) + kindWord] = 0;
+      words[(unit << 1) + bytesWord] = segment.bytesOf(unit);
     }
     if (damaged.length === 0) return;
     this.#counters.damagedRecords += damaged.length;

@@ -66,6 +66,8 @@ export class Segment {
   settlements: number[] = [];
   sidecar: DiskFile | null = null;
   sidecarBytes = 0;
+  /** Holders who need its records in memory. */
+  pins = 0;
   /** Nothing lives in it any more, and its files are to go. */
   isDoomed = false;
   /** Its slot has been given away. */

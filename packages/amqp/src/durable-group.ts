@@ -1,0 +1,46 @@
+/**
+ * The part of a transaction that has to survive a restart: persistent publishes to durable queues, and
+ * settlements of what durable queues have delivered. The store writes it as one group, which counts
+ * after a crash as a whole or not at all. Channels use it at commit.
+ */
+
+import type { MessageStore } from "@haremq/broker";
+import type { PendingPublish, PendingSettlement } from "./transaction.ts";
+
+export class DurableGroup {
+  #messages = 0;
+  #targets = 0;
+  #bytes = 0;
+  readonly #handles: number[] = [];
+  readonly #queues: number[] = [];
+
+  /** Undefined when nothing of the transaction is to survive. */
+  static of(
+    publishes: readonly PendingPublish[],
+    settlements: readonly PendingSettlement[],
+  ): DurableGroup | undefined {
+    const group = new DurableGroup();
+    for (const { queues, isPersistent, bytes } of publishes) {
+      const targets = queues.filter((queue) => queue.storeNumber !== 0 && !queue.deleted).length;
+      if (!isPersistent || targets === 0) continue;
+      group.#messages++;
+      group.#targets += targets;
+      group.#bytes += bytes;
+    }
+    for (const { settlement, consumer, handle } of settlements) {
+      const { storeNumber } = consumer.queue;
+      if (settlement === "requeue" || storeNumber === 0) continue;
+      group.#handles.push(handle);
+      group.#queues.push(storeNumber);
+    }
+    return group.#messages + group.#handles.length === 0 ? undefined : group;
+  }
+
+  begin(store: MessageStore): void {
+    store.beginGroup(this.#messages, this.#targets, this.#bytes, this.#handles.length);
+  }
+
+  end(store: MessageStore): void {
+    store.endGroup(this.#handles, this.#queues);
+  }
+}

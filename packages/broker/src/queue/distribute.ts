@@ -1,0 +1,42 @@
+/**
+ * Gives one message to all queues that it is routed to. Stored once, and durably if the message is
+ * persistent and one of the queues survives a restart. Adapters call it for every publish.
+ *
+ * This is a hot file.
+ */
+
+import { RecordKind } from "@haremq/store";
+import type { MessageStore } from "../message/message-store.ts";
+import { type MessageView, unstored } from "../message/message-view.ts";
+import type { Queue } from "./queue.ts";
+
+const numbers: number[] = [];
+
+/** Returns whether a confirm of the message has to wait for the store. */
+export function distribute(
+  messages: MessageStore,
+  queues: readonly Queue[],
+  view: MessageView,
+  kind: number = RecordKind.Message,
+): boolean {
+  if (!view.isPersistent || !messages.isDurable) {
+    if (queues.length === 1) queues[0]!.publish(view);
+    else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+    return false;
+  }
+  numbers.length = 0;
+  for (let i = 0; i < queues.length; i++) {
+    const queue = queues[i]!;
+    if (queue.storeNumber !== 0) numbers.push(queue.storeNumber);
+  }
+  if (numbers.length === 0) {
+    for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+    return false;
+  }
+  messages.keepDurable(view, numbers, kind);
+  const handle = view.handle;
+  for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+  messages.release(handle);
+  view.handle = unstored;
+  return true;
+}
