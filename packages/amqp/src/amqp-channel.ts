@@ -54,6 +54,7 @@ export class AmqpChannel
   readonly #ledger = new DeliveryLedger();
   readonly publishPath: PublishPath;
   mode: Mode = "none";
+  #isDelivering = true;
   #isClosed = false;
 
   #deliveryTag = 0;
@@ -167,7 +168,7 @@ export class AmqpChannel
   // Delivering
 
   get writable(): boolean {
-    return this.#out.writable && !this.#isClosed;
+    return this.#out.writable && this.#isDelivering;
   }
 
   deliver(
@@ -411,10 +412,16 @@ export class AmqpChannel
     this.#ledger.restore(transaction.take().settlements);
   }
 
+  /** Takes no more deliveries; the channel is about to be closed. */
+  stopDelivering(): void {
+    this.#isDelivering = false;
+  }
+
   /** Ends the channel: what it has not settled goes back to the queues, its consumers go. */
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.stopDelivering();
     if (this.#transaction !== undefined) this.rollback();
     this.refuseReplies();
     const ledger = this.#ledger;

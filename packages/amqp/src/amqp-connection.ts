@@ -32,11 +32,9 @@ import {
   FrameType,
   frameEnd,
   frameOverheadBytes,
-  MalformedError,
   type Method,
   MethodId,
   methodHasContent,
-  ReplyCode,
   WireReader,
 } from "@haremq/wire";
 import { AmqpChannel } from "./amqp-channel.ts";
@@ -45,7 +43,7 @@ import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
 import { ChannelTable } from "./channel-table.ts";
 import type { Flushable, FlushQueue } from "./flush-queue.ts";
-import { FrameError, frameErrors } from "./frame-errors.ts";
+import { frameErrors } from "./frame-errors.ts";
 import { Handshake, HandshakeFailure, LoginRefused, type Negotiated } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { InputGate } from "./input-gate.ts";
@@ -57,7 +55,7 @@ import {
   protocolHeader,
   protocolHeaderBytes,
 } from "./protocol-header.ts";
-import { refusalOf } from "./reply.ts";
+import { type CloseReply, refusalOf } from "./reply.ts";
 import type { AmqpSettings } from "./settings.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
@@ -150,11 +148,13 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   // Input
 
   #onChunk(chunk: Buffer): number {
-    if (this.#state === "header") {
+    try {
+      if (this.#state !== "header") return this.#readFrames(chunk, 0);
       this.#onHeaderBytes(chunk);
-      return chunk.length;
+    } catch (error) {
+      this.#onError(error, 0, 0);
     }
-    return this.#readFrames(chunk, 0);
+    return chunk.length;
   }
 
   #onHeaderBytes(chunk: Buffer): void {
@@ -172,10 +172,9 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       return;
     }
     this.#state = "handshake";
-    const address = this.#socket.remoteAddress ?? "";
-    const peer = { address, isLoopback: isLoopback(address) };
     const { broker, settings } = this.#context;
-    this.#handshake = new Handshake(broker, settings, this.output, peer);
+    const address = this.#socket.remoteAddress ?? "";
+    this.#handshake = new Handshake(broker, settings, this.output, address);
     this.#handshake.start();
     const taken = this.#readFrames(rest, protocolHeaderBytes);
     if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));
@@ -253,7 +252,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     try {
       if (end - start < 12) throw frameErrors.unknownFrame(FrameType.Header, buffer, start, end);
       if (target === undefined || methodId === 0) {
-        throw this.#unexpectedContent(channel, FrameType.Header, buffer, start, end);
+        throw frameErrors.unexpectedContent(channel, FrameType.Header, buffer, start, end);
       }
       const path = target.publishPath;
       if (!path.expectsHeader) throw frameErrors.contentExpected(false);
@@ -278,7 +277,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     const methodId = target?.publishPath.isOpen === true ? MethodId.BasicPublish : 0;
     try {
       if (target === undefined || methodId === 0) {
-        throw this.#unexpectedContent(channel, FrameType.Body, buffer, start, end);
+        throw frameErrors.unexpectedContent(channel, FrameType.Body, buffer, start, end);
       }
       const path = target.publishPath;
       if (path.expectsHeader) throw frameErrors.contentExpected(true);
@@ -306,17 +305,6 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (this.#state === "running") return this.#channels.isClosing(channel);
     if (this.#state === "handshake") this.#cutOff("content before the connection is open", 0);
     return true;
-  }
-
-  #unexpectedContent(
-    channel: number,
-    type: number,
-    buffer: Buffer,
-    start: number,
-    end: number,
-  ): ConnectionError {
-    if (channel === 0) return frameErrors.unexpectedFrame(type, buffer.subarray(start, end));
-    return frameErrors.methodExpected();
   }
 
   // Methods
@@ -356,12 +344,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   #run(negotiated: Negotiated): void {
+    this.#session = negotiated.session;
     if (this.#state !== "handshake") {
-      void negotiated.session.close();
+      this.#closeSession();
       return;
     }
     this.#state = "running";
-    this.#session = negotiated.session;
     this.#handshake = undefined;
     this.#handshakeTimer?.cancel();
     this.#handshakeTimer = undefined;
@@ -473,37 +461,36 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   // Errors and ends
 
-  /** The one place where what a client did wrong is told to it. */
+  /** The one place where what goes wrong ends up, be it the client's fault or ours. */
   #onError(error: unknown, channel: number, methodId: number): void {
+    try {
+      this.#refuse(error, channel, methodId);
+    } catch (failure) {
+      // Ending the channel failed, so the connection ends, which does not fail.
+      this.#refuse(failure, 0, 0);
+    }
+  }
+
+  /** Tells the client what was wrong, and ends what that ends. */
+  #refuse(error: unknown, channel: number, methodId: number): void {
     if (this.#state === "closing" || this.#state === "closed") return;
     if (error instanceof HandshakeFailure) {
       this.#cutOff(error.message, error.delayMs);
       return;
     }
-    let refusal = refusalOf(error);
-    if (refusal !== undefined && this.#isUnknownPeer && !(error instanceof LoginRefused)) {
-      this.#cutOff(refusal.text, 0);
-      return;
-    }
-    if (refusal === undefined) {
+    const { reply, isHard, isInternal } = refusalOf(error, methodId);
+    if (isInternal) {
       const reported = error instanceof Error ? error : new Error(String(error));
       this.broker.log.error(`error on AMQP connection ${this.name}`, { error: reported });
-      refusal = { code: 541, text: "INTERNAL_ERROR", isHard: true };
+    } else if (this.#isUnknownPeer && !(error instanceof LoginRefused)) {
+      this.#cutOff(reply.replyText, 0);
+      return;
     } else {
       const where = channel === 0 ? "" : `, channel ${channel}`;
-      this.broker.log.error(`error on AMQP connection ${this.name}${where}: ${refusal.text}`);
+      this.broker.log.error(`error on AMQP connection ${this.name}${where}: ${reply.replyText}`);
     }
-    // A decoder knows better than we do which method it could not read, if any.
-    const isMalformed = error instanceof MalformedError;
-    const named = namesMethod(error, refusal.code) ? methodId : 0;
-    const reply = {
-      replyCode: refusal.code,
-      replyText: refusal.text,
-      classId: isMalformed ? error.classId : named >>> 16,
-      methodId: isMalformed ? error.methodId : named & 0xffff,
-    };
     const target = this.#channels.find(channel);
-    if (refusal.isHard || target === undefined) {
+    if (isHard || target === undefined) {
       this.#close(reply);
       return;
     }
@@ -518,7 +505,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   /** Asks the client to close, which every client does in the end. */
-  #close(reply: { replyCode: number; replyText: string; classId: number; methodId: number }): void {
+  #close(reply: CloseReply): void {
     this.#state = "closing";
     this.#closeChannels();
     encodeConnectionClose(this.output, 0, reply);
@@ -586,17 +573,27 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#stopAlarms();
     this.#closeChannels();
     this.output.close();
-    this.#session?.close().catch((error: unknown) => {
-      this.broker.log.error(`error at the end of AMQP connection ${this.name}`, { error });
-    });
+    this.#closeSession();
   }
 
-  /** Ends all channels, once what they owe their client has been written. */
+  #closeSession(): void {
+    this.#session?.close().catch((error: unknown) => this.#onFailureAtEnd(error));
+  }
+
+  /** Ends all channels, once what they owe their client has been written. Never fails. */
   #closeChannels(): void {
-    this.#pending.onFlush();
-    this.#channels.closeAll();
     this.#contentChannel = null;
+    try {
+      this.#pending.onFlush();
+    } catch (error) {
+      this.#onFailureAtEnd(error);
+    }
+    this.#channels.closeAll((error) => this.#onFailureAtEnd(error));
     this.#pending.clear();
+  }
+
+  #onFailureAtEnd(error: unknown): void {
+    this.broker.log.error(`error at the end of AMQP connection ${this.name}`, { error });
   }
 
   #closeChannel(channel: AmqpChannel, awaitsClient: boolean): void {
@@ -611,12 +608,20 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   flush(): void {
-    this.#pending.onFlush();
+    try {
+      this.#pending.onFlush();
+    } catch (error) {
+      this.#onError(error, 0, 0);
+    }
     this.output.flush();
   }
 
   onDrain(): void {
-    this.#pending.onRoom();
+    try {
+      this.#pending.onRoom();
+    } catch (error) {
+      this.#onError(error, 0, 0);
+    }
     this.#gate.unthrottle();
   }
 
@@ -688,17 +693,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 }
 
-/** Whether what went wrong is put down to the method in whose course it did. */
-function namesMethod(error: unknown, replyCode: number): boolean {
-  if (error instanceof FrameError || error instanceof LoginRefused) return false;
-  return replyCode !== ReplyCode.InternalError;
-}
-
 function readTag(buffer: Buffer, start: number): number {
   const high = buffer.readUInt32BE(start);
   return high * 0x1_0000_0000 + buffer.readUInt32BE(start + 4);
-}
-
-function isLoopback(address: string): boolean {
-  return address === "::1" || /^(::ffff:)?127\./.test(address);
 }

@@ -49,10 +49,20 @@ export class ChannelTable {
     this.#closing?.delete(number);
   }
 
-  closeAll(): void {
-    for (const channel of this.#open.values()) channel.close();
+  /** Ends every channel, whatever goes wrong with one of them. */
+  closeAll(onFailure: (error: unknown) => void): void {
+    const channels = [...this.#open.values()];
     this.#open.clear();
     this.#closing = undefined;
     this.#last = undefined;
+    // First of all none takes deliveries any more: what one gives back another would take and lose.
+    for (const channel of channels) channel.stopDelivering();
+    for (const channel of channels) {
+      try {
+        channel.close();
+      } catch (error) {
+        onFailure(error);
+      }
+    }
   }
 }

@@ -48,7 +48,15 @@ export const frameErrors = {
     return new FrameError("UNEXPECTED_FRAME", frameText(type, payload));
   },
 
-  methodExpected(): FrameError {
+  /** Content where no publish announced one. */
+  unexpectedContent(
+    channel: number,
+    type: number,
+    buffer: Buffer,
+    start: number,
+    end: number,
+  ): FrameError {
+    if (channel === 0) return frameErrors.unexpectedFrame(type, buffer.subarray(start, end));
     const text = "expected method frame, got non method frame instead";
     return new FrameError("UNEXPECTED_FRAME", text);
   },

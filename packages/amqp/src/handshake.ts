@@ -69,11 +69,11 @@ export class Handshake {
   #heartbeatSeconds = 0;
   #clientProperties: FieldTable | undefined;
 
-  constructor(broker: Broker, settings: AmqpSettings, out: WireWriter, peer: Peer) {
+  constructor(broker: Broker, settings: AmqpSettings, out: WireWriter, address: string) {
     this.#broker = broker;
     this.#settings = settings;
     this.#out = out;
-    this.#peer = peer;
+    this.#peer = { address, isLoopback: isLoopback(address) };
   }
 
   start(): void {
@@ -190,4 +190,8 @@ function checkTuned(name: string, wanted: number, offered: number, least: number
     );
   }
   return wanted;
+}
+
+function isLoopback(address: string): boolean {
+  return address === "::1" || /^(::ffff:)?127\./.test(address);
 }

@@ -5,6 +5,8 @@
 
 import { ChannelError, ConnectionError } from "@haremq/broker";
 import { MalformedError, ReplyCode, UnknownMethodError } from "@haremq/wire";
+import { FrameError } from "./frame-errors.ts";
+import { LoginRefused } from "./handshake.ts";
 
 const replyTextBytesMax = 255;
 
@@ -29,35 +31,79 @@ const codes: Readonly<Record<string, number>> = {
   INTERNAL_ERROR: ReplyCode.InternalError,
 };
 
+/** The arguments of the channel.close or connection.close that tells the peer. */
+export interface CloseReply {
+  readonly replyCode: number;
+  readonly replyText: string;
+  readonly classId: number;
+  readonly methodId: number;
+}
+
 export interface Refusal {
+  readonly reply: CloseReply;
+  /** Whether the whole connection ends. */
+  readonly isHard: boolean;
+  /** An error of our own, of which the peer learns nothing but that. */
+  readonly isInternal: boolean;
+}
+
+/** What to say about an error in the course of a method, or of none if that is 0. */
+export function refusalOf(error: unknown, methodId: number): Refusal {
+  const { code, text, isHard } = described(error);
+  // A decoder knows better than we do which method it could not read, if any.
+  const decoded = error instanceof MalformedError ? error : undefined;
+  const named = namesMethod(error, code) ? methodId : 0;
+  return {
+    reply: {
+      replyCode: code,
+      replyText: cutText(text),
+      classId: decoded?.classId ?? named >>> 16,
+      methodId: decoded?.methodId ?? named & 0xffff,
+    },
+    isHard,
+    isInternal: !isClientError(error),
+  };
+}
+
+interface Description {
   readonly code: number;
   readonly text: string;
-  /** Whether the whole connection ends. */
   readonly isHard: boolean;
 }
 
-/** What to tell the peer; undefined for an error of our own, which it is told as INTERNAL_ERROR. */
-export function refusalOf(error: unknown): Refusal | undefined {
+function described(error: unknown): Description {
   if (error instanceof ChannelError || error instanceof ConnectionError) {
     const explanation = error.message === "" ? "" : ` - ${error.message}`;
     return {
       code: codes[error.condition]!,
-      text: cutText(error.condition + explanation),
+      text: error.condition + explanation,
       isHard: error instanceof ConnectionError,
     };
   }
   if (error instanceof MalformedError) {
     const name = error.replyCode === ReplyCode.FrameError ? "FRAME_ERROR" : "SYNTAX_ERROR";
-    return { code: error.replyCode, text: cutText(`${name} - ${error.message}`), isHard: true };
+    return { code: error.replyCode, text: `${name} - ${error.message}`, isHard: true };
   }
   if (error instanceof UnknownMethodError) {
-    return {
-      code: ReplyCode.CommandInvalid,
-      text: "COMMAND_INVALID - unimplemented method",
-      isHard: true,
-    };
+    const text = "COMMAND_INVALID - unimplemented method";
+    return { code: ReplyCode.CommandInvalid, text, isHard: true };
   }
-  return undefined;
+  return { code: ReplyCode.InternalError, text: "INTERNAL_ERROR", isHard: true };
+}
+
+function isClientError(error: unknown): boolean {
+  return (
+    error instanceof ChannelError ||
+    error instanceof ConnectionError ||
+    error instanceof MalformedError ||
+    error instanceof UnknownMethodError
+  );
+}
+
+/** Whether what went wrong is put down to the method in whose course it did. */
+function namesMethod(error: unknown, code: number): boolean {
+  if (error instanceof FrameError || error instanceof LoginRefused) return false;
+  return code !== ReplyCode.InternalError;
 }
 
 /** Reply texts are short strings; RabbitMQ ends one that is too long with an ellipsis. */

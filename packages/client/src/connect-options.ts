@@ -35,7 +35,7 @@ export interface ConnectOptions {
   clientProperties?: Readonly<Record<string, unknown>>;
   /** For the socket, TLS and the AMQP handshake together. Default 60,000. */
   connectionTimeoutMs?: number;
-  /** How long `close` waits for the broker's answer. Default 10,000. */
+  /** How long a closing connection waits for the broker to close too. Default 10,000. */
   closeTimeoutMs?: number;
   /** Bytes waiting for the socket above which publishing asks the caller to wait. Default 1 MiB. */
   writeHighWaterBytes?: number;

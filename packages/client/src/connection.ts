@@ -391,7 +391,7 @@ export class Connection extends EventEmitter<ConnectionEvents> implements FrameH
     // A peer that said goodbye, or is to be told, gets what was written last; from a dead one
     // nothing is expected.
     if (error instanceof ConnectionLostError) this.#transport.destroy();
-    else this.#transport.end();
+    else this.#transport.end(this.#settings.closeTimeoutMs);
     this.#calls.failAll(error);
     this.#opened?.reject(error);
     const channels = this.#channels.splice(0);

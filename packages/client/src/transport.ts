@@ -52,10 +52,18 @@ export class Transport {
     });
   }
 
-  /** Sends what was committed, then says goodbye to the peer. */
-  end(): void {
+  /**
+   * Sends what was committed, then says goodbye to the peer. One that does not say it too is not
+   * waited for longer than `lingerMs`.
+   */
+  end(lingerMs: number): void {
     this.output.flush();
     this.output.close();
+    if (this.#ended) return;
+    const timer = setTimeout(() => this.#socket.destroy(), lingerMs);
+    this.#socket.once("close", () => clearTimeout(timer));
+    // Only a socket that is read from learns of the peer's goodbye.
+    this.#socket.resume();
     this.#socket.end();
   }
 

@@ -48,7 +48,14 @@ function onBroker(given: string | undefined): void {
     url = broker.url;
     stop = () => broker.stop();
   });
-  after(() => stop());
+  after(async () => {
+    // The test's queues go by themselves; its exchanges stay, as PerfTest's do.
+    const connection = await connect(url);
+    const channel = await connection.openChannel();
+    for (const exchange of ["direct", "fanout"]) await channel.exchangeDelete(exchange);
+    await connection.close();
+    await stop();
+  });
 
   /** Runs to the end and returns the figures. */
   async function figures(...argv: string[]) {

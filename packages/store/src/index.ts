@@ -18,3 +18,14 @@ export type { ConfirmLevel } from "./log/log-files.ts";
 export { MessageLog } from "./log/message-log.ts";
 export { headBytes, kindAndTargets, kindWord, RecordKind, recordBytes, userWord } from "./log/record.ts";
 export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.ts";
+export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
+export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
+export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";
+export type {
+  MetadataChange,
+  MetadataCondition,
+  MetadataEntry,
+  MetadataKey,
+  MetadataStore,
+  MetadataValue,
+} from "./metadata/metadata-store.ts";

@@ -25,6 +25,7 @@ import {
   resourceText,
   singleActiveConsumerGet,
   systemExchangeDeletion,
+  topicRefused,
   unknownExchangeType,
 } from "../errors.ts";
 import type { Exchange } from "../exchange/exchange.ts";
@@ -323,7 +324,7 @@ export class Session {
     if (this.#authorizer.mayUseTopic(user, permission, vhost.name, exchange.name, routingKey)) {
       return;
     }
-    throw accessRefused(permission, "exchange", exchange.name, vhost.name, user.name);
+    throw topicRefused(routingKey, exchange.name, vhost.name, user.name);
   }
 
   #checkExchangeType(type: string): void {
