@@ -7,6 +7,7 @@
 import type { Clock, Random, Timer } from "@haremq/kernel";
 import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
+import type { BrokerData } from "./broker-data.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
@@ -22,8 +23,12 @@ export interface BrokerOptions {
   readonly authorizer: Authorizer;
   readonly limits: BrokerLimits;
   readonly log: Logger;
+  /** What is kept on disk; without it everything ends with the process. */
+  readonly data?: BrokerData | undefined;
 }
 
+/** How often free disk space is looked at. */
+const diskCheckMs = 5000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
 
@@ -35,10 +40,15 @@ export class Broker {
   readonly log: Logger;
   readonly alarms = new Alarms();
   readonly directReplies: DirectReplies;
-  readonly messages = new MessageStore();
+  readonly messages: MessageStore;
+  readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
+  #diskTimer: Timer | undefined;
+  #storeHasFailed = false;
+  #isDiskLow = false;
+  #isClosed = false;
 
   constructor(options: BrokerOptions) {
     this.clock = options.clock;
@@ -48,6 +58,37 @@ export class Broker {
     this.log = options.log;
     this.#authorizer = options.authorizer;
     this.directReplies = new DirectReplies(options.random);
+    this.#data = options.data;
+    this.messages = new MessageStore(options.data?.messages);
+    this.messages.onLoadFailed = (queue, error) => {
+      this.log.error(`cannot read messages of queue '${queue}' from disk`, { error });
+    };
+    if (options.data !== undefined) this.#restore(options.data);
+  }
+
+  /** Begins with what was found on disk. */
+  #restore(data: BrokerData): void {
+    const { journal, found } = data;
+    for (const name of journal.vhosts()) this.#addVhost(name);
+    for (const exchange of journal.exchanges()) {
+      this.#vhosts.get(exchange.vhost)?.restoreExchange(exchange);
+    }
+    for (const saved of journal.queues()) {
+      const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
+      const handles = found.get(saved.number);
+      while (queue !== undefined && handles !== undefined && handles.length > 0) {
+        queue.restore(handles.shift());
+      }
+    }
+    found.clear();
+    for (const binding of journal.bindings()) {
+      this.#vhosts.get(binding.vhost)?.restoreBinding(binding);
+    }
+    data.listen(
+      () => this.messages.onDurable(),
+      (error) => this.#onStoreFault(error),
+    );
+    this.#watchDisk();
   }
 
   vhost(name: string): VirtualHost | undefined {
@@ -59,12 +100,18 @@ export class Broker {
   }
 
   /** Creates a virtual host with the predeclared exchanges; an existing one is left as it is. */
-  createVhost(name: string): VirtualHost {
-    let vhost = this.#vhosts.get(name);
-    if (vhost === undefined) {
-      vhost = new VirtualHost(name, this.messages);
-      this.#vhosts.set(name, vhost);
-    }
+  async createVhost(name: string): Promise<VirtualHost> {
+    const found = this.#vhosts.get(name);
+    if (found !== undefined) return found;
+    await this.#data?.journal.saveVhost(name);
+    return this.#vhosts.get(name) ?? this.#addVhost(name);
+  }
+
+  #addVhost(name: string): VirtualHost {
+    const vhost = new VirtualHost(name, this.messages, this.#data?.journal, (error) => {
+      this.log.error("a removal could not be saved, and may be undone by a restart", { error });
+    });
+    this.#vhosts.set(name, vhost);
     return vhost;
   }
 
@@ -100,9 +147,39 @@ export class Broker {
     this.#alarmTimer = undefined;
   }
 
+  #onStoreFault(error: Error | undefined): void {
+    this.#storeHasFailed = error !== undefined;
+    if (error === undefined) this.log.warn("messages can be stored again");
+    else this.log.error("messages cannot be stored: publishers have to wait", { error });
+    this.#setDiskAlarm();
+  }
+
+  #setDiskAlarm(): void {
+    this.alarms.set("disk", this.#storeHasFailed || this.#isDiskLow);
+  }
+
+  /** Raises the alarm before the disk is full, while there is room for what is under way. */
+  #watchDisk(): void {
+    const { disk, directory } = this.#data!;
+    disk
+      .space(directory)
+      .then(({ freeBytes }) => {
+        this.#isDiskLow = freeBytes < this.limits.diskFreeBytesMin;
+        this.#setDiskAlarm();
+      })
+      .catch((error: unknown) => this.log.error("cannot tell free disk space", { error }))
+      .then(() => {
+        if (this.#isClosed) return;
+        this.#diskTimer = this.clock.schedule(diskCheckMs, () => this.#watchDisk());
+      });
+  }
+
   /** Ends the broker; adapters have closed their connections before. */
-  close(): void {
+  async close(): Promise<void> {
+    this.#isClosed = true;
     this.#cancelAlarmCheck();
+    this.#diskTimer?.cancel();
+    await this.#data?.close();
     for (const vhost of this.#vhosts.values()) vhost.close();
     this.#vhosts.clear();
   }

@@ -14,6 +14,7 @@ export type {
 export { InternalDatabase, type PermissionPatterns } from "./access/internal-database.ts";
 export { type BrokerLimits, defaultLimits } from "./access/limits.ts";
 export { Broker, type BrokerOptions } from "./broker.ts";
+export { BrokerData, type BrokerDataOptions } from "./broker-data.ts";
 export {
   Consumer,
   type ConsumerOptions,

@@ -2,6 +2,7 @@
 
 export { type Clock, SystemClock, VirtualClock } from "./clock.ts";
 export { FloatRing } from "./float-ring.ts";
+export { KeyedTurns } from "./keyed-turns.ts";
 export { MinHeap } from "./min-heap.ts";
 export { type Random, SeededRandom, SystemRandom } from "./random.ts";
 export { type Timer, TimingWheel } from "./timing-wheel.ts";

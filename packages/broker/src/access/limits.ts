@@ -10,10 +10,13 @@ export interface BrokerLimits {
   readonly channelConsumersMax: number;
   /** Memory that queued messages may occupy before publishers are blocked. */
   readonly memoryBytesMax: number;
+  /** Free space on the disk below which publishers are blocked. */
+  readonly diskFreeBytesMin: number;
 }
 
 export const defaultLimits: BrokerLimits = {
   messageBytesMax: 134_217_728,
   channelConsumersMax: 0,
   memoryBytesMax: Number.POSITIVE_INFINITY,
+  diskFreeBytesMin: 50_000_000,
 };

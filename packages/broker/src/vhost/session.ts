@@ -66,6 +66,7 @@ export class Session {
   readonly #authorizer: Authorizer;
   readonly #random: Random;
   readonly #exclusiveQueues = new Set<Queue>();
+  #isClosed = false;
 
   constructor(user: User, vhost: VirtualHost, authorizer: Authorizer, random: Random) {
     this.user = user;
@@ -86,6 +87,10 @@ export class Session {
     const name = plainName(declaration.name);
     checkNotDefaultExchange(name);
     this.#check("configure", "exchange", name);
+    return this.vhost.exclusively(`exchange ${name}`, () => this.#declareExchange(name, declaration));
+  }
+
+  async #declareExchange(name: string, declaration: ExchangeDeclaration): Promise<Exchange> {
     let exchange = this.vhost.exchange(name);
     if (exchange === undefined) {
       checkNotReserved("exchange", name);
@@ -99,7 +104,7 @@ export class Session {
         this.#check("read", "exchange", name);
         this.#check("write", "exchange", alternate);
       }
-      exchange = this.vhost.createExchange({ ...declaration, name });
+      exchange = await this.vhost.createExchange({ ...declaration, name });
     }
     checkExchangeEquivalence(exchange, declaration, this.vhost.name);
     return exchange;
@@ -121,7 +126,7 @@ export class Session {
     if (ifUnused && this.vhost.topology.isSource(exchange)) {
       throw inUse("exchange", plain, this.vhost.name);
     }
-    this.vhost.deleteExchange(exchange);
+    await this.vhost.deleteExchange(exchange);
   }
 
   // Bindings
@@ -134,7 +139,7 @@ export class Session {
     if (destinationKind === "queue") this.#checkUnlocked(to as Queue);
     const invalid = this.vhost.topology.validateBinding(from, routingKey, declaration.arguments);
     if (invalid !== undefined) throw preconditionFailed(invalid.explanation);
-    this.vhost.bind(from, to, routingKey, declaration.arguments);
+    await this.vhost.bind(from, to, routingKey, declaration.arguments);
   }
 
   /** Removing what is not there succeeds. */
@@ -148,7 +153,7 @@ export class Session {
     const args = declaration.arguments;
     if (!this.vhost.topology.hasBinding(from, to, routingKey, args)) return;
     if (isQueue) this.#checkUnlocked(to as Queue);
-    this.vhost.unbind(from, to, routingKey, args);
+    await this.vhost.unbind(from, to, routingKey, args);
   }
 
   // Queues
@@ -165,6 +170,11 @@ export class Session {
       checkNotReserved("queue", name);
     }
     this.#check("configure", "queue", name);
+    return vhost.exclusively(`queue ${name}`, () => this.#declareQueue(name, declaration));
+  }
+
+  async #declareQueue(name: string, declaration: QueueDeclaration): Promise<Queue> {
+    const vhost = this.vhost;
     const found = vhost.queue(name);
     if (found !== undefined) {
       checkQueueEquivalence(found, declaration, this.#owner(declaration), vhost.name);
@@ -181,7 +191,7 @@ export class Session {
       this.#check("write", "exchange", deadLetters);
     }
     checkQueueArguments(name, declaration, vhost.name);
-    const queue = vhost.createQueue({
+    const queue = await vhost.createQueue({
       name,
       durable: declaration.durable,
       exclusiveOwner: this.#owner(declaration),
@@ -189,6 +199,8 @@ export class Session {
       arguments: declaration.arguments,
     });
     if (declaration.exclusive) this.#exclusiveQueues.add(queue);
+    // The connection may have ended meanwhile.
+    if (this.#isClosed && declaration.exclusive) this.#expireQueue(queue);
     return queue;
   }
 
@@ -235,7 +247,7 @@ export class Session {
   unsubscribe(consumer: Consumer): void {
     const queue = consumer.queue;
     queue.unsubscribe(consumer);
-    if (queue.autoDelete && queue.consumerCount === 0) this.#removeQueue(queue);
+    if (queue.autoDelete && queue.consumerCount === 0) this.#expireQueue(queue);
   }
 
   /** The consumer tag that a client gave, or one made for it. */
@@ -259,14 +271,21 @@ export class Session {
 
   /** Ends everything that lives only as long as its connection. */
   async close(): Promise<void> {
-    for (const queue of [...this.#exclusiveQueues]) this.#removeQueue(queue);
+    this.#isClosed = true;
+    for (const queue of [...this.#exclusiveQueues]) this.#expireQueue(queue);
   }
 
   #owner(declaration: QueueDeclaration): object | null {
     return declaration.exclusive ? this : null;
   }
 
-  #removeQueue(queue: Queue): number {
+  /** The queue goes with what it depended on. */
+  #expireQueue(queue: Queue): void {
+    this.#exclusiveQueues.delete(queue);
+    this.vhost.expireQueue(queue);
+  }
+
+  #removeQueue(queue: Queue): Promise<number> {
     this.#exclusiveQueues.delete(queue);
     return this.vhost.deleteQueue(queue);
   }

@@ -1,15 +1,28 @@
 /**
  * One virtual host: its exchanges, bindings and queues, and what happens to the rest when one of
  * them goes. It checks no permission and knows no connection: sessions do, on top of it.
+ *
+ * A durable change is shown only once it has been saved; a removal is shown at once and saved then.
+ * Without a journal nothing is saved, and durable is a word.
  */
 
-import type { FieldTable } from "@haremq/wire";
-import { FieldTable as Table } from "@haremq/wire";
+import { KeyedTurns } from "@haremq/kernel";
+import { FieldTable } from "@haremq/wire";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
-import { Topology } from "../exchange/topology.ts";
+import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Queue, QueueSpec } from "../queue/queue.ts";
+import {
+  isDurableBinding,
+  type SavedBinding,
+  type SavedQueue,
+  savedBinding,
+  type TopologyJournal,
+} from "./topology-journal.ts";
+
+/** What a queue is declared as; its number in the store is for the virtual host to find. */
+export type NewQueue = Omit<QueueSpec, "storeNumber">;
 
 const predeclared: readonly (readonly [name: string, type: string, internal: boolean])[] = [
   ["amq.direct", "direct", false],
@@ -24,10 +37,20 @@ export class VirtualHost {
   readonly name: string;
   readonly topology = new Topology<Queue>();
   readonly #messages: MessageStore;
+  readonly #journal: TopologyJournal | undefined;
+  readonly #turns = new KeyedTurns();
+  readonly #onSaveFailed: (error: unknown) => void;
 
-  constructor(name: string, messages: MessageStore) {
+  constructor(
+    name: string,
+    messages: MessageStore,
+    journal: TopologyJournal | undefined,
+    onSaveFailed: (error: unknown) => void,
+  ) {
     this.name = name;
     this.#messages = messages;
+    this.#journal = journal;
+    this.#onSaveFailed = onSaveFailed;
     for (const [exchange, type, internal] of predeclared) {
       this.topology.addExchange({
         name: exchange,
@@ -35,7 +58,7 @@ export class VirtualHost {
         internal,
         durable: true,
         autoDelete: false,
-        arguments: new Table(),
+        arguments: new FieldTable(),
       });
     }
   }
@@ -48,48 +71,133 @@ export class VirtualHost {
     return this.topology.queue(name);
   }
 
-  createExchange(spec: ExchangeSpec): Exchange {
+  /** Work on one name takes turns, as long as a change may have to wait for the disk. */
+  exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
+    return this.#journal === undefined ? work() : this.#turns.take(name, work);
+  }
+
+  async createExchange(spec: ExchangeSpec): Promise<Exchange> {
+    if (spec.durable) await this.#journal?.saveExchange(this.name, spec);
     return this.topology.addExchange(spec);
   }
 
-  deleteExchange(exchange: Exchange): void {
-    this.topology.removeExchange(exchange);
+  async deleteExchange(exchange: Exchange): Promise<void> {
+    const removed = this.topology.removeExchange(exchange);
+    await this.#journal?.remove(this.name, {
+      ...removed,
+      exchanges: [exchange, ...removed.exchanges],
+    });
   }
 
-  createQueue(spec: QueueSpec): Queue {
-    const queue = new ClassicQueue(spec, this.#messages);
+  async createQueue(spec: NewQueue): Promise<Queue> {
+    const journal = spec.durable ? this.#journal : undefined;
+    const storeNumber = journal?.newQueueNumber() ?? 0;
+    if (journal !== undefined) {
+      const { name, autoDelete, arguments: args } = spec;
+      const saved = { vhost: this.name, name, number: storeNumber, autoDelete, arguments: args };
+      await journal.saveQueue(saved);
+    }
+    const queue = new ClassicQueue({ ...spec, storeNumber }, this.#messages);
     this.topology.addQueue(queue);
     return queue;
   }
 
   /** Removes the queue, its bindings and its messages, and cancels its consumers. */
-  deleteQueue(queue: Queue): number {
+  async deleteQueue(queue: Queue): Promise<number> {
     if (queue.deleted) return 0;
+    const { removed, count } = this.#dropQueue(queue);
+    await this.#journal?.remove(this.name, { ...removed, queues: [queue] });
+    return count;
+  }
+
+  /** The same for a queue whose time has come, with nobody waiting for it to be saved. */
+  expireQueue(queue: Queue): void {
+    this.deleteQueue(queue).catch(this.#onSaveFailed);
+  }
+
+  #dropQueue(queue: Queue): { removed: Removed<Queue>; count: number } {
     // Out of the routes first, so that nothing is published to a queue that is closing.
-    this.topology.removeQueue(queue);
-    return queue.close();
+    const removed = this.topology.removeQueue(queue);
+    return { removed, count: queue.close() };
   }
 
-  bind(
+  async bind(
     source: Exchange,
     destination: Exchange | Queue,
     routingKey: string,
     args: FieldTable,
-  ): void {
-    this.topology.bind(source, destination, routingKey, args);
+  ): Promise<void> {
+    if (this.topology.hasBinding(source, destination, routingKey, args)) return;
+    if (this.#journal === undefined || !isDurableBinding(source, destination)) {
+      this.topology.bind(source, destination, routingKey, args);
+      return;
+    }
+    const destinationKind = this.#isQueue(destination) ? "queue" : "exchange";
+    const binding = { source, destination, destinationKind, routingKey, arguments: args } as const;
+    await this.#journal.saveBinding(savedBinding(this.name, binding));
+    // Either end may have gone while this was saved.
+    const isLeft = this.#isQueue(destination) || this.exchange(destination.name) === destination;
+    if (isLeft && this.exchange(source.name) === source) {
+      this.topology.bind(source, destination, routingKey, args);
+    } else {
+      await this.#journal.remove(this.name, { bindings: [binding] });
+    }
   }
 
-  unbind(
+  #isQueue(destination: Exchange | Queue): boolean {
+    return this.topology.queue(destination.name) === destination;
+  }
+
+  async unbind(
     source: Exchange,
     destination: Exchange | Queue,
     routingKey: string,
     args: FieldTable,
-  ): void {
-    this.topology.unbind(source, destination, routingKey, args);
+  ): Promise<void> {
+    const removed = this.topology.unbind(source, destination, routingKey, args);
+    if (removed !== undefined) await this.#journal?.remove(this.name, removed);
   }
 
-  /** Removes every queue; the virtual host is not used afterwards. */
+  // What a restart finds
+
+  restoreExchange(spec: ExchangeSpec): void {
+    if (this.topology.exchange(spec.name) === undefined) this.topology.addExchange(spec);
+  }
+
+  restoreQueue(saved: SavedQueue): Queue {
+    const queue = new ClassicQueue(
+      {
+        name: saved.name,
+        durable: true,
+        exclusiveOwner: null,
+        autoDelete: saved.autoDelete,
+        arguments: saved.arguments,
+        storeNumber: saved.number,
+      },
+      this.#messages,
+    );
+    this.topology.addQueue(queue);
+    return queue;
+  }
+
+  restoreBinding(saved: SavedBinding): void {
+    const { topology } = this;
+    const source = topology.exchange(saved.source);
+    const isQueue = saved.destinationKind === "queue";
+    const destination = isQueue
+      ? topology.queue(saved.destination)
+      : topology.exchange(saved.destination);
+    if (source === undefined || destination === undefined) return;
+    topology.bind(source, destination, saved.routingKey, saved.arguments);
+  }
+
+  /**
+   * Gives back what is only in memory; the virtual host is not used afterwards. Durable queues and
+   * their messages are left as they are, for the next start.
+   */
   close(): void {
-    for (const queue of [...this.topology.queues()]) this.deleteQueue(queue);
+    for (const queue of [...this.topology.queues()]) {
+      if (queue.storeNumber === 0) this.#dropQueue(queue);
+    }
   }
 }

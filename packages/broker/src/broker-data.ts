@@ -1,0 +1,92 @@
+/**
+ * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened before
+ * the broker, which begins with what was found; closed after it.
+ */
+
+import { join } from "node:path";
+import { type Clock, FloatRing } from "@haremq/kernel";
+import { type ConfirmLevel, type Disk, DurableLog, type MetadataStore } from "@haremq/store";
+import type { Logger } from "./events/logger.ts";
+import { TopologyJournal } from "./vhost/topology-journal.ts";
+
+export interface BrokerDataOptions {
+  readonly disk: Disk;
+  readonly metadata: MetadataStore;
+  readonly directory: string;
+  readonly clock: Clock;
+  readonly confirmLevel: ConfirmLevel;
+  /** Memory for messages above which they are read from disk again when they are due. */
+  readonly memoryBytes: number;
+  readonly log: Logger;
+}
+
+export class BrokerData {
+  readonly disk: Disk;
+  readonly directory: string;
+  readonly journal: TopologyJournal;
+  readonly messages: DurableLog;
+  /** Messages found, by the number of their queue, oldest first; the broker takes them. */
+  readonly found: Map<number, FloatRing>;
+  readonly #metadata: MetadataStore;
+  readonly #callbacks: DataCallbacks;
+
+  private constructor(
+    options: BrokerDataOptions,
+    journal: TopologyJournal,
+    messages: DurableLog,
+    found: Map<number, FloatRing>,
+    callbacks: DataCallbacks,
+  ) {
+    this.disk = options.disk;
+    this.directory = options.directory;
+    this.#metadata = options.metadata;
+    this.journal = journal;
+    this.messages = messages;
+    this.found = found;
+    this.#callbacks = callbacks;
+  }
+
+  static async open(options: BrokerDataOptions): Promise<BrokerData> {
+    const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
+    const journal = new TopologyJournal(metadata);
+    const found = new Map<number, FloatRing>();
+    for (const { number } of journal.queues()) found.set(number, new FloatRing());
+    const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
+    const startedMs = clock.nowMs();
+    const messages = await DurableLog.open({
+      disk,
+      directory: join(directory, "messages"),
+      clock,
+      confirmLevel,
+      memoryBytes,
+      onMessage: (queue, handle) => {
+        const handles = found.get(queue);
+        if (handles === undefined) return false;
+        handles.push(handle);
+        return true;
+      },
+      onDurable: () => callbacks.onDurable(),
+      onFault: (error) => callbacks.onFault(error),
+      onDamage: (description) => log.error(`stored messages are damaged: ${description}`),
+    });
+    const tookMs = Math.round(clock.nowMs() - startedMs);
+    log.info(`${messages.recoveredRecords} stored messages found in ${tookMs} ms`);
+    return new BrokerData(options, journal, messages, found, callbacks);
+  }
+
+  /** What was stored has become durable; or storing has failed, or works again. */
+  listen(onDurable: () => void, onFault: (error: Error | undefined) => void): void {
+    this.#callbacks.onDurable = onDurable;
+    this.#callbacks.onFault = onFault;
+  }
+
+  async close(): Promise<void> {
+    await this.messages.close();
+    await this.#metadata.close();
+  }
+}
+
+interface DataCallbacks {
+  onDurable: () => void;
+  onFault: (error: Error | undefined) => void;
+}
