@@ -142,6 +142,11 @@ export class VirtualBroker {
     assert.equal(this.running.connectionCount, count);
   }
 
+  /** Ends all connections that were made here. */
+  async closeConnections(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+
   async stop(): Promise<void> {
     for (const connection of this.#connections) connection.destroy();
     await this.running.stop();
