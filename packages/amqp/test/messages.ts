@@ -63,14 +63,14 @@ export function messages(connection: RawConnection, from = 0): Message[] {
   const whole: Message[] = [];
   const open = new Map<
     number,
-    { method: Message["method"]; header?: RawFrame; pieces: Buffer[] }
+    { method: Message["method"]; header?: RawFrame; pieces: Buffer[]; length: number }
   >();
   for (const frame of connection.frames.slice(from)) {
     const { channel, method } = frame;
     if (method !== undefined) {
       if (/^basic\.(deliver|get-ok|return)$/.test(method.name)) {
         assert.ok(!open.has(channel), "a content was interrupted");
-        open.set(channel, { method, pieces: [] });
+        open.set(channel, { method, pieces: [], length: 0 });
       }
       continue;
     }
@@ -78,11 +78,12 @@ export function messages(connection: RawConnection, from = 0): Message[] {
     if (content === undefined) continue;
     if (frame.header !== undefined) content.header = frame;
     else content.pieces.push(frame.payload);
-    const body = Buffer.concat(content.pieces);
+    content.length += frame.header === undefined ? frame.payload.length : 0;
     const header = content.header?.header;
-    if (header === undefined || body.length < header.bodySize) continue;
-    assert.equal(body.length, header.bodySize);
+    if (header === undefined || content.length < header.bodySize) continue;
+    assert.equal(content.length, header.bodySize);
     open.delete(channel);
+    const body = Buffer.concat(content.pieces);
     whole.push({ channel, method: content.method, properties: header.properties, body });
   }
   return whole;
