@@ -163,15 +163,16 @@ function consumeReplies(channel: AmqpChannel, args: BasicConsume): void {
 
 function cancel(channel: AmqpChannel, args: BasicCancel): void {
   const { consumerTag } = args;
+  // Answered first: another consumer of this channel may take over and be served at once.
+  if (!args.nowait) {
+    encodeBasicCancelOk(channel.host.output, channel.number, { consumerTag });
+  }
   const consumer = channel.consumers.get(consumerTag);
   if (consumer !== undefined) {
     channel.dropConsumer(consumer);
     channel.session.unsubscribe(consumer);
   } else if (consumerTag === channel.replyTag) {
     channel.refuseReplies();
-  }
-  if (!args.nowait) {
-    encodeBasicCancelOk(channel.host.output, channel.number, { consumerTag });
   }
 }
 

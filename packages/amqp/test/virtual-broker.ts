@@ -142,6 +142,16 @@ export class VirtualBroker {
     assert.equal(this.running.connectionCount, count);
   }
 
+  /** Lets the event loop turn a few times, so that what was sent before is read by itself. */
+  async turn(): Promise<void> {
+    for (let turns = 0; turns < 3; turns++) await new Promise(setImmediate);
+  }
+
+  /** Ends all connections that were made here. */
+  async closeConnections(): Promise<void> {
+    await Promise.all(this.#connections.map((connection) => connection.close()));
+  }
+
   async stop(): Promise<void> {
     for (const connection of this.#connections) connection.destroy();
     await this.running.stop();
