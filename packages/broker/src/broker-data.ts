@@ -18,6 +18,8 @@ export interface BrokerDataOptions {
   /** Memory for messages above which they are read from disk again when they are due. */
   readonly memoryBytes: number;
   readonly log: Logger;
+  /** Everything is closed; somebody else may open the directory. */
+  onClosed?(): Promise<void>;
 }
 
 export class BrokerData {
@@ -29,6 +31,7 @@ export class BrokerData {
   readonly found: Map<number, FloatRing>;
   readonly #metadata: MetadataStore;
   readonly #callbacks: DataCallbacks;
+  readonly #onClosed: (() => Promise<void>) | undefined;
 
   private constructor(
     options: BrokerDataOptions,
@@ -40,6 +43,7 @@ export class BrokerData {
     this.disk = options.disk;
     this.directory = options.directory;
     this.#metadata = options.metadata;
+    this.#onClosed = options.onClosed?.bind(options);
     this.journal = journal;
     this.messages = messages;
     this.found = found;
@@ -83,6 +87,7 @@ export class BrokerData {
   async close(): Promise<void> {
     await this.messages.close();
     await this.#metadata.close();
+    await this.#onClosed?.();
   }
 }
 

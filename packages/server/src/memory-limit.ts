@@ -14,12 +14,18 @@
 
 import { readFileSync } from "node:fs";
 import { totalmem } from "node:os";
-import type { MemoryConfig } from "./config/broker-config.ts";
+import type { DiskConfig, MemoryConfig } from "./config/broker-config.ts";
 
 /** Above this, publishers have to wait. `availableBytes` as from availableMemoryBytes(). */
 export function highWatermarkBytes(memory: MemoryConfig, availableBytes: number): number {
   if ("absoluteBytes" in memory.highWatermark) return memory.highWatermark.absoluteBytes;
   return Math.floor(memory.highWatermark.relative * (memory.totalBytes ?? availableBytes));
+}
+
+/** Below this much free space on disk, publishers have to wait. */
+export function diskFreeLimitBytes(disk: DiskConfig, availableBytes: number): number {
+  if ("absoluteBytes" in disk.freeLimit) return disk.freeLimit.absoluteBytes;
+  return Math.floor(disk.freeLimit.relative * availableBytes);
 }
 
 /** The machine's memory, or the control groups' limit when that is smaller. */

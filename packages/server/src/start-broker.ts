@@ -13,7 +13,8 @@ import { Broker, InternalDatabase, silentLogger } from "@haremq/broker";
 import { SystemClock, SystemRandom } from "@haremq/kernel";
 import type { BrokerConfig } from "./config/broker-config.ts";
 import { formatListenerAddress, type ListenerAddress } from "./config/listener-address.ts";
-import { availableMemoryBytes, highWatermarkBytes } from "./memory-limit.ts";
+import { availableMemoryBytes, diskFreeLimitBytes, highWatermarkBytes } from "./memory-limit.ts";
+import { openData } from "./open-data.ts";
 import { resolveOptions, type StartOptions } from "./start-options.ts";
 
 /** How long clients may take to answer connection.close when the broker stops. */
@@ -41,6 +42,9 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
   const clock = options.clock ?? ownClock!;
   const random = new SystemRandom();
   const users = createUsers(config, random);
+  const log = options.logger ?? silentLogger;
+  const memoryBytesMax = highWatermarkBytes(config.memory, availableMemoryBytes());
+  const data = await openData(config, clock, memoryBytesMax, log);
   const broker = new Broker({
     clock,
     random,
@@ -49,15 +53,17 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
     limits: {
       messageBytesMax: config.maxMessageSizeBytes,
       channelConsumersMax: config.connection.consumerMaxPerChannel,
-      memoryBytesMax: highWatermarkBytes(config.memory, availableMemoryBytes()),
+      memoryBytesMax,
+      diskFreeBytesMin: diskFreeLimitBytes(config.disk, availableMemoryBytes()),
     },
-    log: options.logger ?? silentLogger,
+    log,
+    data,
   });
-  broker.createVhost(config.access.defaultVhost);
+  await broker.createVhost(config.access.defaultVhost);
   const listeners: AmqpListener[] = [];
   const stop = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close(stopGraceMs)));
-    broker.close();
+    await broker.close();
     ownClock?.stop();
   };
   try {

@@ -57,7 +57,7 @@ export class ClassicQueue implements Queue {
     this.autoDelete = spec.autoDelete;
     this.arguments = spec.arguments;
     this.singleActiveConsumer = spec.arguments.get("x-single-active-consumer")?.value === true;
-    this.storeNumber = spec.storeNumber;
+    this.storeNumber = spec.storeNumber ?? 0;
     this.#messages = messages;
   }
 

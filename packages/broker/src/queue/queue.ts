@@ -19,8 +19,8 @@ export interface QueueSpec {
   readonly exclusiveOwner: object | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
-  /** What the message store calls it, if its messages are to survive a restart; 0 if not. */
-  readonly storeNumber: number;
+  /** What the message store calls it, if its messages are to survive a restart. */
+  readonly storeNumber?: number;
 }
 
 /** Counts since the queue was declared. */

@@ -44,8 +44,8 @@ export class VirtualHost {
   constructor(
     name: string,
     messages: MessageStore,
-    journal: TopologyJournal | undefined,
-    onSaveFailed: (error: unknown) => void,
+    journal?: TopologyJournal,
+    onSaveFailed: (error: unknown) => void = () => undefined,
   ) {
     this.name = name;
     this.#messages = messages;

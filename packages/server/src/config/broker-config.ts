@@ -15,6 +15,7 @@ export interface BrokerConfig {
   readonly connection: ConnectionConfig;
   readonly access: AccessConfig;
   readonly memory: MemoryConfig;
+  readonly disk: DiskConfig;
   readonly identity: IdentityConfig;
   readonly log: LogConfig;
   /** max_message_size */
@@ -73,6 +74,13 @@ export interface MemoryConfig {
   readonly totalBytes: number | undefined;
 }
 
+export interface DiskConfig {
+  /** disk_free_limit.absolute, or .relative to the memory there is: publishers wait below it. */
+  readonly freeLimit: { readonly relative: number } | { readonly absoluteBytes: number };
+  /** haremq.confirm: what a publisher confirm stands for, see docs/durability.md. */
+  readonly confirmLevel: "disk" | "os";
+}
+
 /** What connection.start says about us. */
 export interface IdentityConfig {
   /** product.name, product.version */
@@ -124,6 +132,7 @@ export function defaultConfig(version: string): BrokerConfig {
       mechanisms: ["PLAIN", "AMQPLAIN"],
     },
     memory: { highWatermark: { relative: 0.6 }, totalBytes: undefined },
+    disk: { freeLimit: { absoluteBytes: 50_000_000 }, confirmLevel: "disk" },
     identity: {
       product: "HareMQ",
       version,

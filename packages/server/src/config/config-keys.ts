@@ -170,6 +170,18 @@ const memoryKeys: readonly ConfigKey[] = [
   ),
 ];
 
+const diskKeys: readonly ConfigKey[] = [
+  key("disk_free_limit.relative", ratio(0, 100), ({ config }, value) => {
+    config.disk.freeLimit = { relative: value };
+  }),
+  key("disk_free_limit.absolute", size(0, Number.MAX_SAFE_INTEGER), ({ config }, value) => {
+    config.disk.freeLimit = { absoluteBytes: value };
+  }),
+  key("haremq.confirm", oneOf("disk", "os"), ({ config }, value) => {
+    config.disk.confirmLevel = value;
+  }),
+];
+
 const logKeys: readonly ConfigKey[] = [
   key("log.console", boolean, ({ config }, value) => {
     config.log.console = value;
@@ -205,6 +217,7 @@ export const configKeys: readonly ConfigKey[] = [
   ...connectionKeys,
   ...accessKeys,
   ...memoryKeys,
+  ...diskKeys,
   ...logKeys,
   ...identityKeys,
 ];

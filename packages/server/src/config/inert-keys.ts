@@ -13,7 +13,7 @@ export const inertKeys: readonly string[] = [
   ..."socket_writer.gc_threshold".split(" "),
   // Limits and memory
   ..."vm_memory_high_watermark_paging_ratio vm_memory_calculation_strategy".split(" "),
-  ..."memory_monitor_interval disk_free_limit.absolute disk_free_limit.relative".split(" "),
+  ..."memory_monitor_interval".split(" "),
   ..."channel_max_per_node vhost_max cluster_queue_limit cluster_exchange_limit consumer_timeout".split(
     " ",
   ),
