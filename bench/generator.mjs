@@ -46,6 +46,7 @@ export async function buildGenerator(compiler = process.env.CC ?? "cc") {
 
 export class Generator {
   #binary;
+  #abort = new AbortController();
 
   constructor(binary) {
     this.#binary = binary;
@@ -56,6 +57,7 @@ export class Generator {
     const command = ["--port", `${target.port}`, "--pid", `${target.pid}`, "--label", label];
     const { error, stdout, stderr } = await run(this.#binary, [...command, ...options.split(" ")], {
       timeout: runLimitMs,
+      signal: this.#abort.signal,
     });
     if (error === null) return JSON.parse(stdout);
     return { label, failed: stderr.trim().split("\n").at(-1) || error.message };
@@ -66,6 +68,11 @@ export class Generator {
     const args = ["--port", `${target.port}`, "--prefix", prefix, "--depth"];
     const { error, stdout } = await run(this.#binary, args);
     return error === null ? Number(stdout) : 0;
+  }
+
+  /** Ends a run at once, when this process is about to end. */
+  kill() {
+    this.#abort.abort();
   }
 }
 

@@ -42,6 +42,7 @@ async function carryOut(plan, environment, describeOwn) {
     targets.push(new Target(each.port === "own" ? await describeOwn(each.label) : each));
   }
   const abandon = () => {
+    generator.kill();
     for (const target of targets) target.kill();
     process.exit(130);
   };

@@ -11,9 +11,9 @@ const window200 = `${durable1Kib} --confirm 200 --prefetch 200`;
 
 /**
  * kind: "load" runs the generator for a window of time, repeatedly; the others are procedures in
- * procedures.mjs. steady: at a given rate, so that the time from publish to delivery is the broker's
- * and not that of a queue which grows as fast as the publisher can fill it. once: too long, or too
- * little scattered, to be repeated. needs: what a target must be given.
+ * procedures.mjs. steady: at a given rate, so that the time from publish to delivery is the
+ * broker's and not that of a queue which grows as fast as the publisher can fill it. once: too
+ * long, or too little scattered, to be repeated. needs: what a target must be given.
  *
  * @typedef {{ kind: string, title: string, load?: string, steady?: boolean, once?: boolean,
  *   needs?: string[], goal?: Record<string, number> }} Scenario

@@ -146,7 +146,7 @@ function formatConditions({ date, machine, reps, secs, warm }, measured) {
   );
 }
 
-/** The document with its block between the markers replaced; undefined when it has no such block. */
+/** The document with its block between the markers replaced; undefined when it has none. */
 export function replaceBlock(document, block) {
   const begin = document.indexOf(beginMarker);
   const end = document.indexOf(endMarker, begin);

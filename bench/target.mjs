@@ -93,6 +93,12 @@ export class Target {
 
   /** Starts the broker and returns how many seconds it took to answer a handshake. */
   async start() {
+    if ((await shakeHands(this.port)) !== undefined) {
+      throw new BenchError(
+        `${this.label}: something answers on port ${this.port} although the broker is stopped: ` +
+          "give pid= or pidfile= of the broker itself",
+      );
+    }
     const { start: command } = this.#description;
     const [file, ...args] = typeof command === "string" ? splitCommand(command) : command;
     const errorFile = openNameless();
@@ -139,13 +145,19 @@ export class Target {
 
   /** Leaves things as they were found. */
   async close() {
-    if (this.#isOurs && this.#child !== undefined) await this.stop("SIGTERM");
-    this.#child?.unref();
+    const child = this.#child;
+    if (child === undefined) return;
+    if (!this.#isOurs) return child.unref();
+    const limit = setTimeout(() => this.kill(), stopLimitMs);
+    const hasEnded = new Promise((resolve) => child.on("exit", resolve));
+    sendSignal(-child.pid, "SIGTERM"); // the group, because a script may stand before the broker
+    await hasEnded;
+    clearTimeout(limit);
   }
 
   /** The same in a hurry, when this process is about to end. */
   kill() {
-    if (this.#isOurs) this.#child?.kill("SIGKILL");
+    if (this.#isOurs && this.#child !== undefined) sendSignal(-this.#child.pid, "SIGKILL");
   }
 }
 

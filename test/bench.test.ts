@@ -300,7 +300,7 @@ describe("the benchmark's look at a broker", () => {
   });
 
   it("finds listeners, and not connections, on exactly its port", () => {
-    const text = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+    const text = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when
    0: 0100007F:1629 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 111 1 0
    1: 0100007F:1629 0100007F:D431 01 00000000:00000000 00:00000000 00000000     0        0 222 1 0
    2: 00000000:11629 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 333 1 0

@@ -26,6 +26,8 @@ test("a consumer is what it was made as", () => {
   assert.deepEqual({ tag, noAck, exclusive, priority, prefetch, arguments: args }, options);
   assert.equal(consumer.queue, queue);
   assert.equal(consumer.sink, sink);
+  assert.equal(consumer.parked, false);
+  assert.equal(consumer.unsettled, 0);
 });
 
 test("credit is spent by deliveries and regained by settling them", () => {

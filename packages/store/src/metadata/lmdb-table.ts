@@ -89,7 +89,8 @@ export class LmdbTable implements MetadataTable {
     try {
       await writeTransaction(this.#database, puts);
     } catch (error) {
-      if (isSpaceError(error) && this.#isReadable()) throw diskFull(error);
+      const isFull = isSpaceError(error) || (await this.#isDiskFull());
+      if (isFull && this.#isReadable()) throw diskFull(error);
       throw this.#fail("The metadata file cannot be written", error);
     }
     this.#lastVersion = version;
@@ -111,15 +112,29 @@ export class LmdbTable implements MetadataTable {
       // LMDB may have made the file longer itself, and what it wrote there must not become zeros.
       this.#fileBytes = (await this.#file.stat()).size;
       const wantedBytes = Math.ceil(neededBytes / growthBytes) * growthBytes;
-      while (this.#fileBytes < wantedBytes) {
-        const zeros = Buffer.alloc(Math.min(growthBytes, wantedBytes - this.#fileBytes));
-        const { bytesWritten } = await this.#file.write(zeros, 0, zeros.length, this.#fileBytes);
-        this.#fileBytes += bytesWritten;
-      }
+      while (this.#fileBytes < wantedBytes) await this.#append();
     } catch (error) {
       if (this.#fileBytes >= neededBytes) return;
       if (isSpaceError(error)) throw diskFull(error);
       throw this.#fail("The metadata file cannot grow", error);
+    }
+  }
+
+  /** Makes the file longer, by one step at most. */
+  async #append(): Promise<void> {
+    const bytes = growthBytes - (this.#fileBytes % growthBytes);
+    const { bytesWritten } = await this.#file.write(Buffer.alloc(bytes), 0, bytes, this.#fileBytes);
+    this.#fileBytes += bytesWritten;
+  }
+
+  /** Tells what LMDB calls an I/O error, when only part of a page could be written. */
+  async #isDiskFull(): Promise<boolean> {
+    try {
+      this.#fileBytes = (await this.#file.stat()).size;
+      await this.#append();
+      return false;
+    } catch (error) {
+      return isSpaceError(error);
     }
   }
 
