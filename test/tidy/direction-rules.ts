@@ -28,7 +28,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   client: { name: "@haremq/client", uses: ["kernel", "wire"], reaches: sockets },
   server: {
     name: "haremq",
-    uses: ["kernel", "broker", "amqp"],
+    uses: ["kernel", "store", "broker", "amqp"],
     reaches: [...files, ...sockets, "os", "process"],
   },
   perf: { name: "haremq-perf", uses: ["client"], reaches: [...files, "os", "process"] },

@@ -35,8 +35,8 @@ import {
 import { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { Confirms } from "./confirms.ts";
-import { DurableGroup } from "./durable-group.ts";
 import { deliveryPrefix, writeContent, writeDelivery } from "./deliver-path.ts";
+import { DurableGroup } from "./durable-group.ts";
 import type { Output } from "./output.ts";
 import { type PublishOwner, PublishPath } from "./publish-path.ts";
 import { type Settlement, Transaction } from "./transaction.ts";
@@ -45,9 +45,7 @@ type Mode = "none" | "confirm" | "tx";
 
 const fetched = new MessageView();
 
-export class AmqpChannel
-  implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter
-{
+export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter {
   readonly number: number;
   readonly host: ChannelHost;
   readonly #out: Output;

@@ -22,13 +22,20 @@ export interface BrokerDataOptions {
   onClosed?(): Promise<void>;
 }
 
+/** The messages of one queue that were found, as handles, oldest first. */
+export interface FoundMessages {
+  /** These may have been seen by a consumer; they stand before all others. */
+  readonly delivered: FloatRing;
+  readonly ready: FloatRing;
+}
+
 export class BrokerData {
   readonly disk: Disk;
   readonly directory: string;
   readonly journal: TopologyJournal;
   readonly messages: DurableLog;
   /** Messages found, by the number of their queue, oldest first; the broker takes them. */
-  readonly found: Map<number, FloatRing>;
+  readonly found: Map<number, FoundMessages>;
   readonly #metadata: MetadataStore;
   readonly #callbacks: DataCallbacks;
   readonly #onClosed: (() => Promise<void>) | undefined;
@@ -37,7 +44,7 @@ export class BrokerData {
     options: BrokerDataOptions,
     journal: TopologyJournal,
     messages: DurableLog,
-    found: Map<number, FloatRing>,
+    found: Map<number, FoundMessages>,
     callbacks: DataCallbacks,
   ) {
     this.disk = options.disk;
@@ -53,8 +60,10 @@ export class BrokerData {
   static async open(options: BrokerDataOptions): Promise<BrokerData> {
     const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
     const journal = new TopologyJournal(metadata);
-    const found = new Map<number, FloatRing>();
-    for (const { number } of journal.queues()) found.set(number, new FloatRing());
+    const found = new Map<number, FoundMessages>();
+    for (const { number } of journal.queues()) {
+      found.set(number, { delivered: new FloatRing(), ready: new FloatRing() });
+    }
     const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
     const startedMs = clock.nowMs();
     const messages = await DurableLog.open({
@@ -63,10 +72,11 @@ export class BrokerData {
       clock,
       confirmLevel,
       memoryBytes,
-      onMessage: (queue, handle) => {
-        const handles = found.get(queue);
-        if (handles === undefined) return false;
-        handles.push(handle);
+      onMessage: (queue, handle, _userWord, wasDelivered) => {
+        const messages = found.get(queue);
+        if (messages === undefined) return false;
+        if (wasDelivered) messages.delivered.push(handle);
+        else messages.ready.push(handle);
         return true;
       },
       onDurable: () => callbacks.onDurable(),

@@ -29,11 +29,11 @@ function watchAlarms(broker: Broker): string[] {
   return heard;
 }
 
-test("a virtual host is created once, with the predeclared exchanges", () => {
+test("a virtual host is created once, with the predeclared exchanges", async () => {
   const { broker } = givenBroker();
-  const vhost = broker.createVhost("v");
+  const vhost = await broker.createVhost("v");
   assert.equal(vhost.name, "v");
-  assert.equal(broker.createVhost("v"), vhost);
+  assert.equal(await broker.createVhost("v"), vhost);
   assert.equal(broker.vhost("v"), vhost);
   assert.equal(broker.vhost("w"), undefined);
   assert.deepEqual(
@@ -59,7 +59,7 @@ test("a virtual host is created once, with the predeclared exchanges", () => {
 
 test("virtual hosts share no names", async () => {
   const { broker, users, connect } = givenBroker();
-  broker.createVhost("v");
+  await broker.createVhost("v");
   connect();
   users.setPermissions("u", "v", { configure: ".*", write: ".*", read: ".*" });
   const user = { name: "u", tags: [] };
@@ -145,7 +145,7 @@ test("closing ends every queue, forgets virtual hosts, and leaves no timer", asy
   const queue = await givenQueue(broker, connect);
   fill(queue, 4);
   broker.watchMemory();
-  broker.close();
+  await broker.close();
   assert.equal(queue.deleted, true);
   assert.equal(broker.messages.liveMessages, 0);
   assert.equal(broker.vhost("/"), undefined);

@@ -63,6 +63,10 @@ export class Broker {
     this.messages.onLoadFailed = (queue, error) => {
       this.log.error(`cannot read messages of queue '${queue}' from disk`, { error });
     };
+    this.alarms.listen((active) => {
+      if (active.size > 0) this.log.warn(`publishers have to wait: ${this.alarms.reason}`);
+      else this.log.warn("publishers may go on: no shortage any more");
+    });
     if (options.data !== undefined) this.#restore(options.data);
   }
 
@@ -75,10 +79,11 @@ export class Broker {
     }
     for (const saved of journal.queues()) {
       const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
-      const handles = found.get(saved.number);
-      while (queue !== undefined && handles !== undefined && handles.length > 0) {
-        queue.restore(handles.shift());
-      }
+      const messages = found.get(saved.number);
+      if (queue === undefined || messages === undefined) continue;
+      const { delivered, ready } = messages;
+      while (delivered.length > 0) queue.restore(delivered.shift(), true);
+      while (ready.length > 0) queue.restore(ready.shift(), false);
     }
     found.clear();
     for (const binding of journal.bindings()) {
@@ -103,7 +108,7 @@ export class Broker {
   async createVhost(name: string): Promise<VirtualHost> {
     const found = this.#vhosts.get(name);
     if (found !== undefined) return found;
-    await this.#data?.journal.saveVhost(name);
+    if (this.#data !== undefined) await this.#data.journal.saveVhost(name);
     return this.#vhosts.get(name) ?? this.#addVhost(name);
   }
 

@@ -44,7 +44,7 @@ HareMQ, a message broker that speaks AMQP 0-9-1 as RabbitMQ does.
 
   -p, --port N         listen on this port (default 5672; 0: any free one, the log names it)
       --host H         listen on this address (default: this machine only; 0.0.0.0: everywhere)
-      --data-dir D     keep data in this folder
+      --data-dir D     keep data in this folder (default ./haremq-data)
       --log-level L    debug, info, warning, error or none (default info)
       --pid-file F     write the process id to this file once the broker is ready
       --set KEY=VALUE  any of RabbitMQ's configuration keys, as in rabbitmq.conf; repeatable

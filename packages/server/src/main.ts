@@ -49,6 +49,9 @@ export interface HostProcess {
   uptimeMs(): number;
 }
 
+/** Where the haremq command keeps its data unless told otherwise. */
+const defaultDataDirectory = "haremq-data";
+
 const realHost: HostProcess = {
   pid: process.pid,
   stdout: process.stdout,
@@ -80,7 +83,7 @@ export async function main(
   const { dataDirectory, pidFile } = command;
   const config: BrokerConfig = {
     ...loaded.config,
-    dataDirectory: dataDirectory === undefined ? undefined : resolve(dataDirectory),
+    dataDirectory: resolve(dataDirectory ?? defaultDataDirectory),
   };
   await run({ ...loaded, config }, pidFile, start, host, makeLog(config.log));
 }
@@ -97,9 +100,6 @@ async function run(
   for (const warning of warnings) log.warn(warning);
   if (inertKeys.length > 0) {
     log.info(`these settings are accepted and have no effect: ${inertKeys.join(", ")}`);
-  }
-  if (config.dataDirectory !== undefined) {
-    log.warn("--data-dir has no effect yet: this version keeps messages in memory only");
   }
   const started = start({ config, logger: log });
   stopOnSignal(host, log, started, pidFile);

@@ -15,9 +15,15 @@ export { MemoryDisk } from "./disk/memory-disk.ts";
 export { RealDisk } from "./disk/real-disk.ts";
 export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
 export type { ConfirmLevel } from "./log/log-files.ts";
-export { MessageLog } from "./log/message-log.ts";
-export { headBytes, kindAndTargets, kindWord, RecordKind, recordBytes, userWord } from "./log/record.ts";
-export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.ts";
+export { DeliveryNote, MessageLog } from "./log/message-log.ts";
+export {
+  headBytes,
+  kindAndTargets,
+  kindWord,
+  RecordKind,
+  recordBytes,
+  userWord,
+} from "./log/record.ts";
 export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
 export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";

@@ -1,3 +1,5 @@
+/** Goal: field tables survive encoding and decoding octet for octet. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

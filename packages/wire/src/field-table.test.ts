@@ -1,3 +1,5 @@
+/** Goal: field tables are built from plain objects and turned back into them. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable, fieldText, textField } from "./field-table.ts";

@@ -1,3 +1,5 @@
+/** Goal: the committed codec is what its description generates. */
+
 import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";

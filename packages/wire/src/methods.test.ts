@@ -1,3 +1,5 @@
+/** Goal: every method survives encoding and decoding, and hostile octets do no harm. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

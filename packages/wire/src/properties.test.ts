@@ -1,3 +1,5 @@
+/** Goal: message properties survive encoding, decoding, scanning and rewriting. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

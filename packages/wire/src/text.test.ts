@@ -1,3 +1,5 @@
+/** Goal: names decode as text and lose no octet. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

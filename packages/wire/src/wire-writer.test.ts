@@ -1,3 +1,5 @@
+/** Goal: the writer grows, rotates and refuses what does not fit. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -1,3 +1,5 @@
+/** Goal: the arguments of basic.consume are refused as RabbitMQ refuses them. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";

@@ -1,3 +1,5 @@
+/** Goal: expirations are taken and refused as RabbitMQ does. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";

@@ -33,7 +33,6 @@ test("a message comes back byte for byte", () => {
     const view = stored(store, handle);
     assert.equal(bodyText(view), bodies[index]);
     assert.equal(view.handle, handle);
-    assert.equal(store.bodyBytes(handle), Buffer.byteLength(bodies[index]!));
   }
   assert.equal(store.liveMessages, bodies.length);
 });
@@ -104,7 +103,7 @@ test("the view that was kept still shows its own bytes, not the store's", () => 
 
 test("memory in use follows what is held", () => {
   const store = new MessageStore();
-  assert.equal(store.usedBytes, slabBytes);
+  assert.equal(store.usedBytes, 0);
   const handles = Array.from({ length: 10 }, () => store.keep(textMessage("x".repeat(900_000))));
   assert.equal(store.usedBytes, 10 * slabBytes);
   for (const handle of handles) store.release(handle);

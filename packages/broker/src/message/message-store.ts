@@ -12,6 +12,7 @@
  */
 
 import {
+  type DeliveryNote,
   type DurableLog,
   kindAndTargets,
   kindWord,
@@ -145,6 +146,11 @@ export class MessageStore {
   /** Gives a durable queue's reference back, and sees to it that a restart knows. */
   settle(handle: number, queue: number): void {
     this.#log.settle(handle, queue);
+  }
+
+  /** The note's queue has delivered its messages up to this one for the first time. */
+  noteDelivered(note: DeliveryNote, handle: number): void {
+    if (this.#durable !== undefined) this.#log.noteDelivered(note, handle);
   }
 
   /** Keeps a message that is not settled yet in memory, for whoever will look at it without waiting. */

@@ -15,12 +15,16 @@
  */
 
 import { FloatRing, MinHeap } from "@haremq/kernel";
+import { DeliveryNote } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
 import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
 import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "./queue.ts";
+
+/** About a segment's worth of small messages. */
+const readAheadMessages = 16_384;
 
 export class ClassicQueue implements Queue {
   readonly name: string;
@@ -37,6 +41,8 @@ export class ClassicQueue implements Queue {
   readonly #returned = new MinHeap();
   /** The sequence number of the next message to arrive. */
   #tail = 0;
+  /** What a restart is to know of deliveries, if the queue survives one. */
+  readonly #note: DeliveryNote | undefined;
   /** The first message is being read from disk. */
   #isLoading = false;
   #unsettled = 0;
@@ -58,6 +64,7 @@ export class ClassicQueue implements Queue {
     this.arguments = spec.arguments;
     this.singleActiveConsumer = spec.arguments.get("x-single-active-consumer")?.value === true;
     this.storeNumber = spec.storeNumber ?? 0;
+    this.#note = this.storeNumber === 0 ? undefined : new DeliveryNote(this.storeNumber);
     this.#messages = messages;
   }
 
@@ -99,8 +106,9 @@ export class ClassicQueue implements Queue {
     this.#tail++;
   }
 
-  restore(handle: number): void {
-    this.#ready.push(handle);
+  restore(handle: number, wasDelivered: boolean): void {
+    if (wasDelivered) this.#returned.push(this.#tail, handle, 0);
+    else this.#ready.push(handle);
     this.#tail++;
   }
 
@@ -172,7 +180,12 @@ export class ClassicQueue implements Queue {
     this.#delivered++;
     if (redelivered) this.#redelivered++;
     if (noAck) this.#settle(handle);
-    else this.#unsettled++;
+    else {
+      this.#unsettled++;
+      if (this.#note !== undefined && !redelivered) {
+        this.#messages.noteDelivered(this.#note, handle);
+      }
+    }
     return { handle, sequence, redelivered, remaining: this.readyCount };
   }
 
@@ -230,11 +243,13 @@ export class ClassicQueue implements Queue {
     const sequence = this.#tail++;
     if (consumer.noAck) {
       consumer.sink.deliver(consumer, view, unstored, sequence, false);
-      if (view.handle !== unstored && this.storeNumber !== 0) this.#settle(this.#messages.keep(view));
+      if (view.handle !== unstored && this.storeNumber !== 0)
+        this.#settle(this.#messages.keep(view));
       return;
     }
     const handle = this.#messages.keep(view);
     this.#unsettled++;
+    if (this.#note !== undefined) this.#messages.noteDelivered(this.#note, handle);
     consumer.spendCredit();
     consumer.sink.deliver(consumer, view, handle, sequence, false);
   }
@@ -254,6 +269,9 @@ export class ClassicQueue implements Queue {
       return;
     }
     this.#unsettled++;
+    if (this.#note !== undefined && !redelivered) {
+      this.#messages.noteDelivered(this.#note, handle);
+    }
     consumer.spendCredit();
     consumer.sink.deliver(consumer, view, handle, sequence, redelivered);
   }
@@ -283,6 +301,7 @@ export class ClassicQueue implements Queue {
     this.#messages.load(handle).then(
       () => {
         this.#isLoading = false;
+        this.#readAhead();
         this.serve();
       },
       (error: Error) => {
@@ -290,5 +309,12 @@ export class ClassicQueue implements Queue {
         this.#messages.onLoadFailed(this.name, error);
       },
     );
+  }
+
+  /** Fetches what will be due next, so that it is there by then. */
+  #readAhead(): void {
+    if (this.#ready.length === 0) return;
+    const handle = this.#ready.at(Math.min(readAheadMessages, this.#ready.length - 1));
+    if (!this.#messages.isResident(handle)) this.#messages.load(handle).catch(() => undefined);
   }
 }

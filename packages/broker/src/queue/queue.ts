@@ -63,8 +63,11 @@ export interface Queue {
   /** Takes a message: hands it to a waiting consumer at once, or keeps it. */
   publish(view: MessageView): void;
 
-  /** Takes a message back that a restart has found, behind all others. Before anything else. */
-  restore(handle: number): void;
+  /**
+   * Takes a message back that a restart has found, behind all others. Those that may have been delivered
+   * come first, and before anything else happens to the queue.
+   */
+  restore(handle: number, wasDelivered: boolean): void;
 
   /** Adds a consumer and serves it. */
   subscribe(consumer: Consumer): void;

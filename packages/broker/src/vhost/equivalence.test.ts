@@ -1,3 +1,5 @@
+/** Goal: a second declaration is compared with the first as RabbitMQ compares them. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";

@@ -1,3 +1,5 @@
+/** Goal: field types and values read as in RabbitMQ's texts. */
+
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable, type FieldValue, textField } from "@haremq/wire";

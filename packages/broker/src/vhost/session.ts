@@ -87,7 +87,9 @@ export class Session {
     const name = plainName(declaration.name);
     checkNotDefaultExchange(name);
     this.#check("configure", "exchange", name);
-    return this.vhost.exclusively(`exchange ${name}`, () => this.#declareExchange(name, declaration));
+    return this.vhost.exclusively(`exchange ${name}`, () =>
+      this.#declareExchange(name, declaration),
+    );
   }
 
   async #declareExchange(name: string, declaration: ExchangeDeclaration): Promise<Exchange> {

@@ -148,7 +148,8 @@ export class TopologyJournal {
     },
   ): Promise<void> {
     const keys: MetadataKey[] = [];
-    for (const { durable, name } of gone.queues ?? []) if (durable) keys.push(["queue", vhost, name]);
+    for (const { durable, name } of gone.queues ?? [])
+      if (durable) keys.push(["queue", vhost, name]);
     for (const { durable, name } of gone.exchanges ?? []) {
       if (durable) keys.push(["exchange", vhost, name]);
     }

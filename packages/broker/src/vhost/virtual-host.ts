@@ -77,7 +77,9 @@ export class VirtualHost {
   }
 
   async createExchange(spec: ExchangeSpec): Promise<Exchange> {
-    if (spec.durable) await this.#journal?.saveExchange(this.name, spec);
+    if (spec.durable && this.#journal !== undefined) {
+      await this.#journal.saveExchange(this.name, spec);
+    }
     return this.topology.addExchange(spec);
   }
 

@@ -131,7 +131,7 @@ export function defaultConfig(version: string): BrokerConfig {
       loopbackUsers: ["guest"],
       mechanisms: ["PLAIN", "AMQPLAIN"],
     },
-    memory: { highWatermark: { relative: 0.6 }, totalBytes: undefined },
+    memory: { highWatermark: { relative: 0.4 }, totalBytes: undefined },
     disk: { freeLimit: { absoluteBytes: 50_000_000 }, confirmLevel: "disk" },
     identity: {
       product: "HareMQ",

@@ -105,13 +105,13 @@ export class Compaction {
     }
   }
 
-  /** Only settlements of records that live, for another queue, still mean anything. */
+  /** Of settlements only those of records that live, for another queue, still mean anything. */
   async #shortenSidecar(segment: Segment, living: ReadonlySet<number>): Promise<void> {
     if (segment.sidecarBytes === 0) return;
     const path = this.#files.path(segment, "ack");
     const pairs: number[] = [];
     decodeSettlements(await readWhole(this.#disk, path), (unit, queue) => {
-      if (living.has(unit)) pairs.push(unit, queue);
+      if (unit < 0 || living.has(unit)) pairs.push(unit, queue);
     });
     await segment.sidecar?.close();
     segment.sidecar = null;

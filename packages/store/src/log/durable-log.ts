@@ -25,7 +25,7 @@ export interface DurableLogOptions {
   /** Memory for segments; above it the coldest leave. */
   readonly memoryBytes: number;
   /** See Recovery: a record that was found, and a queue that it is meant for. */
-  onMessage(queue: number, handle: number, userWord: number): boolean;
+  onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
   onDurable(): void;
   onFault(error: Error | undefined): void;
   /** Something was found damaged; for the log and the operator. */

@@ -138,6 +138,7 @@ export class LogFiles implements LogDisk {
   }
 
   async #round(): Promise<void> {
+    this.#log.flushNotes();
     const settled = this.#settled;
     const doomed = this.#doomed;
     const unwrittenThen = this.#log.position;

@@ -68,6 +68,7 @@ export class MessageLog {
   #durable: Segment | null = null;
   #transient: Segment | null = null;
   #events = 0;
+  #notes: DeliveryNote[] = [];
 
   /** Bytes of durable records ever appended: what confirms wait for. */
   position = 0;
@@ -226,6 +227,39 @@ export class MessageLog {
     this.segmentOf(handle).pins--;
   }
 
+  /**
+   * The note's queue has delivered its messages up to this record for the first time, which a restart
+   * is to know: they may have been seen.
+   */
+  noteDelivered(note: DeliveryNote, handle: number): void {
+    const slot = Math.floor(handle / segmentUnits);
+    const segment = this.segments[slot]!;
+    if (segment.durability !== "durable" || this.disk === undefined) return;
+    if (note.segment !== segment) {
+      if (note.segment !== null) this.#writeNote(note);
+      note.segment = segment;
+      this.#notes.push(note);
+      this.disk.onSettlement(segment);
+    }
+    note.unit = handle - slot * segmentUnits;
+  }
+
+  /** Gives what was noted of deliveries to the segments, which write it with their settlements. */
+  flushNotes(): void {
+    if (this.#notes.length === 0) return;
+    const notes = this.#notes;
+    this.#notes = [];
+    for (const note of notes) if (note.segment !== null) this.#writeNote(note);
+  }
+
+  #writeNote(note: DeliveryNote): void {
+    const segment = note.segment!;
+    note.segment = null;
+    if (segment.isForgotten) return;
+    segment.settlements.push(note.unit | deliveredFlag, note.queue);
+    this.disk!.onSettlement(segment);
+  }
+
   /** Which segment a handle's record is in, for loading and unloading. */
   segmentOf(handle: number): Segment {
     return this.segments[Math.floor(handle / segmentUnits)]!;
@@ -344,3 +378,17 @@ export class MessageLog {
 }
 
 const noQueues: readonly number[] = [];
+
+/** How far one durable queue has delivered since the files were last told. */
+export class DeliveryNote {
+  readonly queue: number;
+  segment: Segment | null = null;
+  unit = 0;
+
+  constructor(queue: number) {
+    this.queue = queue;
+  }
+}
+
+/** Marks a pair in a sidecar that says: the queue has delivered everything up to this unit. */
+export const deliveredFlag = 0x80000000 | 0;

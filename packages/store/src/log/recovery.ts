@@ -9,7 +9,7 @@
 
 import { join } from "node:path";
 import type { Disk } from "../disk/disk.ts";
-import type { MessageLog } from "./message-log.ts";
+import { deliveredFlag, type MessageLog } from "./message-log.ts";
 import {
   bytesWord,
   headBytes,
@@ -39,7 +39,7 @@ export interface RecoveryOptions {
    * Called for each record and each queue that it is still meant for, in the order in which they were
    * appended. Returns whether the queue exists; otherwise the record is not kept for it.
    */
-  onMessage(queue: number, handle: number, userWord: number): boolean;
+  onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
   onDamage(description: string): void;
 }
 
@@ -57,6 +57,7 @@ export class Recovery {
   readonly #options: RecoveryOptions;
   /** Settlements that came with groups, by segment number. */
   readonly #grouped = new Map<number, Settled>();
+  readonly #delivered = new Map<number, { segment: number; unit: number }>();
   records = 0;
 
   constructor(options: RecoveryOptions) {
@@ -121,6 +122,7 @@ export class Recovery {
       index = await this.#scan(found, path(chosen, "seg"), path(chosen, "idx"), isLast);
     }
     await this.#collectGroupedSettlements(index, path(chosen, "seg"));
+    if (found.hasSidecar) await this.#collectDelivered(found.number);
   }
 
   /**
@@ -234,6 +236,25 @@ export class Recovery {
     });
   }
 
+  /** How far each queue had delivered. Later segments are read later, so the last word counts. */
+  async #collectDelivered(number: number): Promise<void> {
+    const { disk, directory } = this.#options;
+    const sidecar = await readWhole(disk, join(directory, segmentFileName(number, 0, "ack")));
+    decodeSettlements(sidecar, (unit, queue) => {
+      if (unit >= 0) return;
+      const reached = unit & ~deliveredFlag;
+      const before = this.#delivered.get(queue);
+      if (before !== undefined && before.segment === number && before.unit >= reached) return;
+      this.#delivered.set(queue, { segment: number, unit: reached });
+    });
+  }
+
+  #wasDelivered(queue: number, segment: number, unit: number): boolean {
+    const reached = this.#delivered.get(queue);
+    if (reached === undefined) return false;
+    return segment < reached.segment || (segment === reached.segment && unit <= reached.unit);
+  }
+
   #addGrouped(segment: number, unit: number, queue: number): void {
     this.#options.log.avoidNumber(segment);
     let settled = this.#grouped.get(segment);
@@ -260,7 +281,9 @@ export class Recovery {
     segment.generation = generation;
     if (found.hasSidecar) {
       const sidecar = await readWhole(disk, sidecarPath);
-      const take = (unit: number, queue: number) => addSettled(settled, unit, queue);
+      const take = (unit: number, queue: number) => {
+        if (unit >= 0) addSettled(settled, unit, queue);
+      };
       segment.sidecarBytes = decodeSettlements(sidecar, take);
       segment.sidecar = await disk.open(sidecarPath, "write");
     }
@@ -300,7 +323,8 @@ export class Recovery {
         for (let i = queuesAt; i < queuesAt + (kindAndTargets >>> 8); i++) {
           const queue = words[i]!;
           if (gone?.includes(queue) === true) continue;
-          if (onMessage(queue, handle, userWord3)) references++;
+          const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
+          if (onMessage(queue, handle, userWord3, wasDelivered)) references++;
         }
         if (references > 0) segment.revive(unit, references);
         this.records++;
