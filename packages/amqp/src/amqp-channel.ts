@@ -174,11 +174,23 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     for (const consumer of waiting) {
-      if (!this.writable || (!this.withinPrefetch && !consumer.noAck)) break;
-      waiting.delete(consumer);
-      consumer.queue.wake(consumer);
+      if (!this.writable) break;
+      if (this.withinPrefetch || consumer.noAck) this.#wake(consumer);
     }
     if (waiting.size > 0 && !this.writable) this.host.awaitDrain(this);
+  }
+
+  /** Wakes as many as the shared prefetch limit lets go on; others wait for room, not for that. */
+  #wakeWithinPrefetch(): void {
+    for (const consumer of this.#waiting ?? []) {
+      if (!this.withinPrefetch || !this.writable) break;
+      this.#wake(consumer);
+    }
+  }
+
+  #wake(consumer: AmqpConsumer): void {
+    this.#waiting!.delete(consumer);
+    consumer.queue.wake(consumer);
   }
 
   cancelled(consumer: AmqpConsumer): void {
@@ -268,7 +280,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel {
     const within = this.#sharedPrefetch === 0 || this.#pushed < this.#sharedPrefetch;
     if (within === this.withinPrefetch) return;
     this.withinPrefetch = within;
-    if (within) this.wakeWaiting();
+    if (within) this.#wakeWithinPrefetch();
   }
 
   // Settling
