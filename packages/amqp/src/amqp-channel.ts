@@ -106,7 +106,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
     this.host.onPublish();
     if (this.#transaction !== undefined) {
-      this.#transaction.publish(view, queues, mandatory);
+      this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
     }
     let mustBeDurable = false;
@@ -197,11 +197,23 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     for (const consumer of waiting) {
-      if (!this.writable || (!this.withinPrefetch && !consumer.noAck)) break;
-      waiting.delete(consumer);
-      consumer.queue.wake(consumer);
+      if (!this.writable) break;
+      if (this.withinPrefetch || consumer.noAck) this.#wake(consumer);
     }
     if (waiting.size > 0 && !this.writable) this.host.awaitDrain(this);
+  }
+
+  /** Wakes as many as the shared prefetch limit lets go on; others wait for room, not for that. */
+  #wakeWithinPrefetch(): void {
+    for (const consumer of this.#waiting ?? []) {
+      if (!this.withinPrefetch || !this.writable) break;
+      this.#wake(consumer);
+    }
+  }
+
+  #wake(consumer: AmqpConsumer): void {
+    this.#waiting!.delete(consumer);
+    consumer.queue.wake(consumer);
   }
 
   cancelled(consumer: AmqpConsumer): void {
@@ -291,7 +303,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     const within = this.#sharedPrefetch === 0 || this.#pushed < this.#sharedPrefetch;
     if (within === this.withinPrefetch) return;
     this.withinPrefetch = within;
-    if (within) this.wakeWaiting();
+    if (within) this.#wakeWithinPrefetch();
   }
 
   // Settling
@@ -378,30 +390,40 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     this.#transaction ??= new Transaction(this.host.broker.messages);
   }
 
-  /** Applies what the transaction has gathered; resolves when it is durable, if it must be. */
-  commit(): Promise<void> | undefined {
+  /**
+   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must be.
+   */
+  commit(answer: () => void): Promise<void> | undefined {
     const transaction = this.#transaction!;
     const { publishes, settlements } = transaction.take();
     const messages = this.host.broker.messages;
-    const group = messages.isDurable ? DurableGroup.of(publishes, settlements) : undefined;
+    const routed = publishes.map((publish) => ({ publish, queues: this.#living(publish.queues) }));
+    const group = messages.isDurable ? DurableGroup.of(routed, settlements) : undefined;
     group?.begin(messages);
     const kind = group === undefined ? RecordKind.Message : RecordKind.Grouped;
-    for (const { handle, queues, mandatory, isPersistent } of publishes) {
-      messages.view(handle, fetched);
-      const living = queues.filter((queue) => !queue.deleted);
-      fetched.isPersistent = isPersistent;
-      // It may have to be stored anew, as a durable message.
-      if (isPersistent && group !== undefined) fetched.handle = unstored;
-      if (living.length === 0) this.#unroutable(fetched, mandatory);
-      else distribute(messages, living, fetched, kind);
-      transaction.forget(handle);
+    for (const { publish, queues } of routed) {
+      messages.view(publish.handle, fetched);
+      fetched.isPersistent = publish.isPersistent;
+      // As a durable message it is stored anew.
+      if (publish.isPersistent && group !== undefined) fetched.handle = unstored;
+      if (queues.length === 0) this.#unroutable(fetched, publish.mandatory);
+      else distribute(messages, queues, fetched, kind);
+      transaction.forget(publish.handle);
     }
     group?.end(messages);
     for (const { settlement, consumer, handle, sequence } of settlements) {
       this.#apply(settlement, consumer, handle, sequence);
     }
+    const durable = group === undefined ? undefined : messages.untilDurable();
+    if (durable === undefined) answer();
+    // What went back to its queue may be delivered again at once, and the answer comes first.
     this.#afterSettling("requeue");
-    return group === undefined ? undefined : messages.untilDurable();
+    return durable?.then(answer);
+  }
+
+  #living(names: readonly string[]): Queue[] {
+    const { vhost } = this.session;
+    return names.flatMap((name) => vhost.queue(name) ?? []);
   }
 
   rollback(): void {
@@ -434,6 +456,17 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     this.#waiting = undefined;
     for (const queue of queues) queue.serve();
   }
+}
+
+/**
+ * The names of the queues that a message goes to. The default exchange has one for every key, whether
+ * there is such a queue or not.
+ */
+function destinationNames(view: MessageView, queues: readonly Queue[]): string[] {
+  const names = queues.map((queue) => queue.name);
+  const isDefaultExchange = view.address[view.addressStart] === 0;
+  if (isDefaultExchange && names.length === 0) names.push(readAddress(view).routingKey);
+  return names;
 }
 
 function readAddress(view: MessageView): { exchange: string; routingKey: string } {

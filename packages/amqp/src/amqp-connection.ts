@@ -60,8 +60,6 @@ import type { AmqpSettings } from "./settings.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
 const unlimitedFrameBytes = 16 * 1024 * 1024;
-/** A client that leaves this much unread is not read any more. */
-const unreadBytesMax = 8 * 1024 * 1024;
 /** How long a client may take to answer connection.close. */
 const closeTimeoutMs = 10_000;
 
@@ -189,7 +187,6 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#pending.onInputRead();
     this.broker.watchMemory();
-    if (this.output.pendingBytes > unreadBytesMax) this.#gate.throttle();
     return end;
   }
 
@@ -614,6 +611,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       this.#onError(error, 0, 0);
     }
     this.output.flush();
+  }
+
+  /** A client that does not read is not read either, not even to the end of the chunk. */
+  onFull(): void {
+    this.#reader.stop();
+    this.#gate.throttle();
   }
 
   onDrain(): void {

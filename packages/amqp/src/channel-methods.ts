@@ -83,7 +83,7 @@ export function handleMethod(channel: AmqpChannel, method: Method): Promise<void
       return undefined;
     case MethodId.TxCommit:
       checkTransactional(channel);
-      return commit(channel);
+      return channel.commit(() => encodeTxCommitOk(out, number));
     case MethodId.TxRollback:
       checkTransactional(channel);
       channel.rollback();
@@ -182,14 +182,6 @@ function selectConfirms(channel: AmqpChannel, args: ConfirmSelect): void {
   if (channel.mode === "tx") throw preconditionFailed("cannot switch from tx to confirm mode");
   channel.mode = "confirm";
   if (!args.nowait) encodeConfirmSelectOk(channel.host.output, channel.number);
-}
-
-function commit(channel: AmqpChannel): Promise<void> | undefined {
-  const answer = (): void => encodeTxCommitOk(channel.host.output, channel.number);
-  const durable = channel.commit();
-  if (durable !== undefined) return durable.then(answer);
-  answer();
-  return undefined;
 }
 
 function checkTransactional(channel: AmqpChannel): void {

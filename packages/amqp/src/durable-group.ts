@@ -4,8 +4,14 @@
  * after a crash as a whole or not at all. Channels use it at commit.
  */
 
-import type { MessageStore } from "@haremq/broker";
+import type { MessageStore, Queue } from "@haremq/broker";
 import type { PendingPublish, PendingSettlement } from "./transaction.ts";
+
+/** A publish and the queues that get it. */
+export interface RoutedPublish {
+  readonly publish: PendingPublish;
+  readonly queues: readonly Queue[];
+}
 
 export class DurableGroup {
   #messages = 0;
@@ -16,12 +22,13 @@ export class DurableGroup {
 
   /** Undefined when nothing of the transaction is to survive. */
   static of(
-    publishes: readonly PendingPublish[],
+    publishes: readonly RoutedPublish[],
     settlements: readonly PendingSettlement[],
   ): DurableGroup | undefined {
     const group = new DurableGroup();
-    for (const { queues, isPersistent, bytes } of publishes) {
-      const targets = queues.filter((queue) => queue.storeNumber !== 0 && !queue.deleted).length;
+    for (const { publish, queues } of publishes) {
+      const { isPersistent, bytes } = publish;
+      const targets = queues.filter((queue) => queue.storeNumber !== 0).length;
       if (!isPersistent || targets === 0) continue;
       group.#messages++;
       group.#targets += targets;

@@ -86,7 +86,7 @@ export class InputGate {
   }
 
   get #isOpen(): boolean {
-    return !this.#isSuspended && !this.#isBlocked;
+    return !this.#isSuspended && !this.#isBlocked && !this.#isThrottled;
   }
 
   #pass(chunk: Buffer): void {
@@ -104,7 +104,7 @@ export class InputGate {
     const held = this.#held;
     this.#held = null;
     if (held !== null) this.#pass(held);
-    if (!this.#isPaused || !this.#isOpen || this.#isThrottled || this.#isEnded) return;
+    if (!this.#isPaused || !this.#isOpen || this.#isEnded) return;
     this.#isPaused = false;
     this.#socket.resume();
   }

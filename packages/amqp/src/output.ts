@@ -6,7 +6,8 @@
  *
  * Invariants: a frame never spans two chunks. While more than `highWaterBytes` are under way the
  * output is not `writable`: consumers are not served, so that a peer that does not read costs a
- * bounded amount; replies to its methods are still taken, and the connection stops reading it.
+ * bounded amount. Replies to its methods are still taken, until more than `fullBytes` are under way:
+ * then the owner is told to carry out no further method before there is room again.
  *
  * This is a hot file.
  */
@@ -17,6 +18,7 @@ import { WireWriter } from "@haremq/wire";
 const chunkBytes = 64 * 1024;
 const highWaterBytes = 512 * 1024;
 const lowWaterBytes = 128 * 1024;
+const fullBytes = 8 * 1024 * 1024;
 const poolChunks = 64;
 const noChunk = Buffer.alloc(0);
 
@@ -38,6 +40,8 @@ export class ChunkPool {
 export interface OutputOwner {
   /** The first byte since the last flush has been written. */
   onOutput(): void;
+  /** More is under way than may be added to. */
+  onFull(): void;
   /** The output has become writable again. */
   onDrain(): void;
 }
@@ -113,7 +117,10 @@ export class Output extends WireWriter {
     this.#pendingBytes += bytes;
     this.#sentBytes += bytes;
     this.#underWay.push({ chunk, bytes });
-    if (this.#pendingBytes > highWaterBytes) this.writable = false;
+    if (this.#pendingBytes > highWaterBytes) {
+      this.writable = false;
+      if (this.#pendingBytes > fullBytes) this.#owner.onFull();
+    }
     this.#socket.write(bytes === chunk.length ? chunk : chunk.subarray(0, bytes), this.#onWritten);
   }
 

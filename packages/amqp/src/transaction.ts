@@ -4,7 +4,7 @@
  * Channels apply it at commit, or drop it.
  */
 
-import type { MessageView, Queue } from "@haremq/broker";
+import type { MessageView } from "@haremq/broker";
 import type { AmqpConsumer } from "./amqp-consumer.ts";
 
 /** What a client does with a delivery. */
@@ -12,7 +12,8 @@ export type Settlement = "ack" | "requeue" | "reject";
 
 export interface PendingPublish {
   readonly handle: number;
-  readonly queues: readonly Queue[];
+  /** The queues it was routed to when it was published; who has the names now gets it. */
+  readonly queues: readonly string[];
   readonly mandatory: boolean;
   readonly isPersistent: boolean;
   readonly bytes: number;
@@ -43,12 +44,12 @@ export class Transaction {
     this.#keeper = keeper;
   }
 
-  publish(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+  publish(view: MessageView, queues: readonly string[], mandatory: boolean): void {
     const handle = this.#keeper.keep(view);
     this.#keeper.pin(handle);
     const { isPersistent } = view;
     const bytes = view.addressLength + view.propertiesLength + view.bodyLength;
-    this.#publishes.push({ handle, queues: [...queues], mandatory, isPersistent, bytes });
+    this.#publishes.push({ handle, queues, mandatory, isPersistent, bytes });
   }
 
   /** Hands over everything gathered, and begins anew. */

@@ -4,7 +4,13 @@
  */
 
 import assert from "node:assert/strict";
-import { methodFrame, methodOf, type RawConnection, type RawFrame } from "@haremq/testkit";
+import {
+  type MethodName,
+  methodFrame,
+  methodOf,
+  type RawConnection,
+  type RawFrame,
+} from "@haremq/testkit";
 import {
   encodeBodyFrames,
   encodeHeaderFrame,
@@ -87,6 +93,24 @@ export function messages(connection: RawConnection, from = 0): Message[] {
     whole.push({ channel, method: content.method, properties: header.properties, body });
   }
   return whole;
+}
+
+/** Waits until so many methods of that name have come since, without looking at any frame twice. */
+export async function arrived(
+  connection: RawConnection,
+  name: MethodName,
+  count: number,
+  from = 0,
+): Promise<void> {
+  let next = from;
+  let found = 0;
+  const isEnough = () => {
+    for (; next < connection.frames.length; next++) {
+      if (connection.frames[next]?.method?.name === name) found++;
+    }
+    return found >= count;
+  };
+  assert.ok(await connection.waitUntil(isEnough, 60_000), `${found} of ${count} ${name}`);
 }
 
 /** `t1:first`: consumer tag, delivery tag, body; a redelivered one is `t1r:first`. */

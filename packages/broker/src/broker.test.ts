@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { givenBroker, outcomeOf, queueNamed } from "../test/given-broker.ts";
 import { textMessage } from "../test/text-message.ts";
 import type { Broker } from "./broker.ts";
+import { silentLogger } from "./events/logger.ts";
 import { MessageView } from "./message/message-view.ts";
 import type { Queue } from "./queue/queue.ts";
 
@@ -28,6 +29,17 @@ function watchAlarms(broker: Broker): string[] {
   broker.alarms.listen((active) => heard.push(active.size > 0 ? broker.alarms.reason : "-"));
   return heard;
 }
+
+test("adapters find at the broker what it was given", () => {
+  const { broker, clock, users } = givenBroker({ channelConsumersMax: 7 });
+  assert.equal(broker.clock, clock);
+  assert.equal(broker.authenticator, users);
+  assert.equal(broker.log, silentLogger);
+  assert.equal(broker.limits.channelConsumersMax, 7);
+  assert.equal(broker.random.bytes(3).length, 3);
+  const target = (): void => {};
+  assert.equal(broker.directReplies.find(broker.directReplies.register(target)), target);
+});
 
 test("a virtual host is created once, with the predeclared exchanges", async () => {
   const { broker } = givenBroker();

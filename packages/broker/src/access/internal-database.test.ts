@@ -125,6 +125,21 @@ test("password hashes are RabbitMQ's: four bytes of salt, then SHA-256 of salt a
   }
 });
 
+test("every user gets a salt of four bytes, drawn anew", () => {
+  const asked: number[] = [];
+  const random = {
+    uint32: () => 0,
+    bytes: (length: number) => {
+      asked.push(length);
+      return Buffer.alloc(length);
+    },
+  };
+  const users = new InternalDatabase([], random);
+  users.addUser("alice", "same", []);
+  users.addUser("bob", "same", []);
+  assert.deepEqual(asked, [4, 4]);
+});
+
 test("only who has permissions in a virtual host may enter it", () => {
   const users = givenUsers();
   const alice = { name: "alice", tags: ["administrator"] };

@@ -163,6 +163,7 @@ test("bindings need both ends, the source being asked for first", async () => {
   const bind = (source: string, kind: "queue" | "exchange", destination: string) =>
     outcomeOf(() => session.bind(bindingFrom(source, kind, destination)));
   assert.equal(await bind("x", "queue", "no"), "channel NOT_FOUND no queue 'no' in vhost '/'");
+  assert.equal(await bind("x", "queue", ""), "channel NOT_FOUND no queue '' in vhost '/'");
   assert.equal(
     await bind("x", "exchange", "no"),
     "channel NOT_FOUND no exchange 'no' in vhost '/'",
@@ -185,6 +186,17 @@ test("a binding is made once, and is another with another key or argument", asyn
   await bind("b");
   await bind("a", { n: 1 });
   assert.deepEqual(keysFrom(session, "x").sort(), ["a", "a", "b"]);
+});
+
+test("exchanges are bound to exchanges and unbound again", async () => {
+  const session = givenSession();
+  await session.declareExchange(exchangeNamed("x"));
+  await session.declareExchange(exchangeNamed("y"));
+  const binding = bindingFrom("x", "exchange", "y", { routingKey: "a" });
+  await session.bind(binding);
+  assert.deepEqual(keysFrom(session, "x"), ["a"]);
+  await session.unbind(binding);
+  assert.deepEqual(keysFrom(session, "x"), []);
 });
 
 test("a binding that the exchange's type refuses is refused", async () => {

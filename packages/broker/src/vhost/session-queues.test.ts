@@ -103,6 +103,16 @@ test("a queue without a name gets one that nobody has", async () => {
   assert.match((await session.declareQueue(queueNamed("\r\n"))).name, /^amq\.gen-/);
 });
 
+test("a queue whose type must be named is refused without a name", async () => {
+  const session = givenSession();
+  const args = FieldTable.from({ "x-queue-type": "quorum" });
+  assert.equal(
+    await outcomeOf(() => session.declareQueue(queueNamed("", { durable: true, arguments: args }))),
+    "channel PRECONDITION_FAILED Cannot declare a server-named queue for type rabbit_quorum_queue",
+  );
+  assert.deepEqual(declaredIn(session).queues, []);
+});
+
 test("names that begin with amq. are the broker's to give", async () => {
   const session = givenSession();
   const { name } = await session.declareQueue(queueNamed(""));
@@ -232,6 +242,11 @@ describe("an exclusive queue", () => {
     ];
     for (const verb of verbs) assert.equal(await outcomeOf(verb), locked, `${verb}`);
     assert.equal(queue.deleted, false);
+  });
+
+  test("may be unbound by others from where it is not bound", async () => {
+    const { other } = await givenLock();
+    await other.unbind(bindingFrom("x", "queue", "q"));
   });
 
   test("is not refused to its own connection", async () => {

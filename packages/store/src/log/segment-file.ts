@@ -1,21 +1,26 @@
 /**
  * The files of a segment, by name and format. Recovery reads them, flush and compaction write them.
  *
- *     00000007.0.seg   the records, as they lie in memory; or, compacted, the living ones only
- *     00000007.0.idx   what recovery needs to know of them without reading them
+ *     00000007.0.seg   the records, as they lie in memory
+ *     00000007.1.pak   the records that lived when the segment was compacted, one after the other
+ *     00000007.1.idx   what recovery needs to know of them without reading them
  *     00000007.ack     settlements, appended in batches
  *
- *     index:   | magic | flags | tail bytes | words | checksum | 0 | entry | entry | ...
+ *     index:   | magic | flags | tail | count | length | checksum of entries | checksum of head | 0 |
+ *              | entry | entry | ...
  *     entry:   | unit | bytes | kind and targets | user's fourth word | queue number ... |
  *     batch:   | magic and count | checksum | unit | queue number | unit | queue number | ...
  *
  * The number after the first dot counts how often the segment was written anew; its records' units stay
- * the same, so its settlements do, too. All words are 32 bits, little-endian.
+ * the same, so its settlements do, too. A packed record has its unit in its first word, so that even
+ * without an index it can be told which it is. All words are 32 bits, little-endian.
  */
 
 import { crc32c } from "./crc32c.ts";
+import { RecordKind } from "./record.ts";
 
-export type FileKind = "seg" | "idx" | "ack";
+export type RecordsKind = "seg" | "pak";
+export type FileKind = RecordsKind | "idx" | "ack";
 
 export interface SegmentFileName {
   readonly number: number;
@@ -29,7 +34,7 @@ export function segmentFileName(number: number, generation: number, kind: FileKi
 }
 
 export function parseSegmentFileName(name: string): SegmentFileName | undefined {
-  const match = /^(\d{8,})(?:\.(\d+))?\.(seg|idx|ack)$/.exec(name);
+  const match = /^(\d{8,})(?:\.(\d+))?\.(seg|pak|idx|ack)$/.exec(name);
   if (match === null || (match[3] === "ack") !== (match[2] === undefined)) return undefined;
   return {
     number: Number(match[1]),
@@ -39,9 +44,24 @@ export function parseSegmentFileName(name: string): SegmentFileName | undefined 
 }
 
 const indexMagic = 0x31584948; // "HIX1"
-const indexHeadWords = 6;
-const compactFlag = 1;
+const headWords = 8;
+const flagsAt = 1;
+const tailAt = 2;
+const countAt = 3;
+const lengthAt = 4;
+const entriesChecksumAt = 5;
+const headChecksumAt = 6;
 const entryHeadWords = 4;
+
+export const indexHeadBytes = headWords * 4;
+
+/** What an index says of its segment as a whole. */
+export const IndexFlag = {
+  /** Its records are in a packed file. */
+  Compact: 1,
+  /** Some of its records are settlements, which recovery has to know before all messages. */
+  Settlements: 2,
+} as const;
 
 /** Receives the records of an index: their queue numbers are words[queuesAt, queuesAt + targets). */
 export type IndexVisitor = (
@@ -56,8 +76,9 @@ export type IndexVisitor = (
 /** Builds an index, record after record in the order of their units. */
 export class IndexWriter {
   #words = new Int32Array(1024);
-  #length = indexHeadWords;
+  #length = headWords;
   #count = 0;
+  #flags = 0;
 
   add(
     unit: number,
@@ -79,18 +100,22 @@ export class IndexWriter {
     for (let i = 0; i < targets; i++) into[at++] = words[queuesAt + i]!;
     this.#length = at;
     this.#count++;
+    if ((kindAndTargets & 0xff) === RecordKind.Settlements) this.#flags |= IndexFlag.Settlements;
   }
 
+  /** The finished index, a view of memory that belongs to this writer. */
   finish(tail: number, isCompact: boolean): Buffer {
     const length = this.#length + (this.#length & 1);
     const words = this.#words;
     if (length > this.#length) words[this.#length] = 0;
     words[0] = indexMagic;
-    words[1] = isCompact ? compactFlag : 0;
-    words[2] = tail;
-    words[3] = this.#count;
-    words[4] = indexChecksum(words, length);
-    words[5] = 0;
+    words[flagsAt] = this.#flags | (isCompact ? IndexFlag.Compact : 0);
+    words[tailAt] = tail;
+    words[countAt] = this.#count;
+    words[lengthAt] = length << 2;
+    words[entriesChecksumAt] = crc32c(words, headWords, length - headWords);
+    words[headChecksumAt] = crc32c(words, 0, headChecksumAt);
+    words[headChecksumAt + 1] = 0;
     return Buffer.from(words.buffer, 0, length << 2);
   }
 
@@ -111,28 +136,35 @@ export class SegmentIndex {
 
   /** Undefined for a damaged or unfinished index; recovery reads the records then. */
   static read(bytes: Buffer): SegmentIndex | undefined {
+    if (readIndexFlags(bytes, bytes.length) === undefined) return undefined;
     const words = wordsOf(bytes);
-    if (words.length < indexHeadWords || (words.length & 1) !== 0) return undefined;
-    if (words[0] !== indexMagic || words[4] !== indexChecksum(words, words.length))
-      return undefined;
-    return new SegmentIndex(words);
+    const checksum = crc32c(words, headWords, words.length - headWords);
+    return words[entriesChecksumAt] === checksum ? new SegmentIndex(words) : undefined;
   }
 
   get isCompact(): boolean {
-    return this.#words[1] === compactFlag;
+    return (this.#words[flagsAt]! & IndexFlag.Compact) !== 0;
+  }
+
+  get hasSettlements(): boolean {
+    return (this.#words[flagsAt]! & IndexFlag.Settlements) !== 0;
   }
 
   get tail(): number {
-    return this.#words[2]!;
+    return this.#words[tailAt]!;
   }
 
   get count(): number {
-    return this.#words[3]!;
+    return this.#words[countAt]!;
+  }
+
+  get bytes(): number {
+    return this.#words.length << 2;
   }
 
   forEach(visit: IndexVisitor): void {
     const words = this.#words;
-    let at = indexHeadWords;
+    let at = headWords;
     for (let i = 0; i < this.count; i++) {
       const kindAndTargets = words[at + 2]!;
       const queuesAt = at + entryHeadWords;
@@ -142,8 +174,16 @@ export class SegmentIndex {
   }
 }
 
-function indexChecksum(words: Int32Array, length: number): number {
-  return crc32c(words, 0, 4) ^ crc32c(words, indexHeadWords, length - indexHeadWords);
+/**
+ * The flags of an index of `fileBytes`, from its head alone; undefined if that is damaged or the file
+ * has not got its full length. Whether the entries are whole, only SegmentIndex.read can tell.
+ */
+export function readIndexFlags(head: Buffer, fileBytes: number): number | undefined {
+  if (head.length < indexHeadBytes) return undefined;
+  const words = wordsOf(head.subarray(0, indexHeadBytes));
+  if (words[0] !== indexMagic || words[lengthAt] !== fileBytes) return undefined;
+  if (words[headChecksumAt] !== crc32c(words, 0, headChecksumAt)) return undefined;
+  return words[headChecksumAt + 1] === 0 ? words[flagsAt] : undefined;
 }
 
 const batchMagic = 0x41000000; // "A" above a count
