@@ -240,7 +240,9 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
       // A requester that does not read loses replies, and not the broker its memory.
       if (!this.writable) return;
       const { number, host } = this;
-      writeDelivery(this.#out, number, prefix, ++this.#deliveryTag, false, view, host.frameMax);
+      // Like RabbitMQ it uses the next delivery's tag and does not use it up: nobody settles it.
+      const tag = this.#deliveryTag + 1;
+      writeDelivery(this.#out, number, prefix, tag, false, view, host.frameMax);
     });
   }
 

@@ -122,9 +122,7 @@ function setPrefetch(channel: AmqpChannel, args: BasicQos): void {
 function consume(channel: AmqpChannel, args: BasicConsume): void {
   const { session, host, consumers } = channel;
   const given = args.consumerTag;
-  if (consumers.has(given) || (given !== "" && given === channel.replyTag)) {
-    throw consumerTagReused(given);
-  }
+  if (consumers.has(given)) throw consumerTagReused(given);
   const max = host.broker.limits.channelConsumersMax;
   if (max > 0 && consumers.size >= max) throw tooManyConsumers(max);
   const name = queueName(channel, args.queue);
