@@ -1,7 +1,7 @@
 /**
- * Goal: whatever is reserved, retained and released in whatever order, the arena agrees with a plain
- * list of records: bytes are never overwritten while a record lives, handles are unique among the
- * living, and memory follows what lives.
+ * Goal: whatever is reserved, retained and released in whatever order, the arena agrees with a
+ * plain list of records: bytes are never overwritten while a record lives, handles are unique among
+ * the living, and memory follows what lives.
  */
 
 import assert from "node:assert/strict";

@@ -12,9 +12,9 @@
  *            +------------+--------+--------+--------+
  *
  * Invariants:
- * - A handle is slab number x units a slab + offset in units of eight bytes, so it is an integer that
- *   a Float64Array can hold (a queue of a million messages is eight million bytes, not a million
- *   objects) and, up to 16 GiB, one that the engine passes around unboxed.
+ * - A handle is slab number x units a slab + offset in units of eight bytes, so it is an integer
+ *   that a Float64Array can hold (a queue of a million messages is eight million bytes, not a
+ *   million objects) and, up to 16 GiB, one that the engine passes around unboxed.
  * - A record lives while its reference count is above zero. A slab whose records are all dead is
  *   reused at once, hottest first, so that a broker in step with its consumers works in memory that
  *   the processor still has in its cache.
