@@ -106,7 +106,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #isBlocked = false;
 
   readonly #pending = new PendingWork();
-  readonly #stopAlarms: () => void;
+  /** Ends the listening for the end of a shortage, while the client is blocked by one. */
+  #stopAlarms: (() => void) | undefined;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
 
@@ -123,7 +124,6 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
     this.#handshakeTimer = this.broker.clock.schedule(context.settings.handshakeTimeoutMs, () => {
       this.#cutOff("handshake timed out", 0);
     });
@@ -232,7 +232,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
           throw frameErrors.cannotDecode(buffer, start + 4, end);
         }
       } else if (methodId === MethodId.BasicAck && end - start === 13) {
-        const tag = readTag(buffer, start + 4);
+        const tag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
         target.acknowledge(tag, (buffer[start + 12]! & 1) !== 0);
       } else {
         this.#onChannelMethod(target, methodId, buffer, start, end);
@@ -567,7 +567,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#handshakeTimer?.cancel();
     this.#closeTimer?.cancel();
     this.#heartbeat?.stop();
-    this.#stopAlarms();
+    this.#stopAlarms?.();
     this.#closeChannels();
     this.output.close();
     this.#closeSession();
@@ -676,6 +676,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   /** A client that publishes while the broker is short is told so, and not read. */
   #block(): void {
     this.#isBlocked = true;
+    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
     this.#reader.stop();
     this.#gate.block();
     if (!this.#wantsBlocked) return;
@@ -683,20 +684,16 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   #onAlarm(): void {
-    if (this.broker.alarms.active.size === 0 && this.#isBlocked) {
-      this.#unblock();
-      if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
-    }
+    if (this.broker.alarms.active.size > 0) return;
+    // Told first: what was held back may block it again, or end it.
+    if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
+    this.#unblock();
   }
 
   #unblock(): void {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
+    this.#stopAlarms?.();
     this.#gate.unblock();
   }
-}
-
-function readTag(buffer: Buffer, start: number): number {
-  const high = buffer.readUInt32BE(start);
-  return high * 0x1_0000_0000 + buffer.readUInt32BE(start + 4);
 }
