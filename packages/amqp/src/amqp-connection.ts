@@ -104,6 +104,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   readonly #gate: InputGate;
   #isBlocked = false;
+  #isUnreadable = false;
 
   readonly #pending = new PendingWork();
   /** Ends the listening for the end of a shortage, while the client is blocked by one. */
@@ -147,8 +148,10 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   #onChunk(chunk: Buffer): number {
     try {
-      if (this.#state !== "header") return this.#readFrames(chunk, 0);
-      this.#onHeaderBytes(chunk);
+      // Behind a fault nothing can be read, so whatever comes counts as the answer to our close.
+      if (this.#isUnreadable) this.#finish();
+      else if (this.#state !== "header") return this.#readFrames(chunk, 0);
+      else this.#onHeaderBytes(chunk);
     } catch (error) {
       this.#onError(error, 0, 0);
     }
@@ -293,6 +296,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (this.#state === "handshake") {
       this.#cutOff(`malformed frame: ${fault.kind}`, 0);
     } else if (this.#state === "running") {
+      this.#isUnreadable = true;
       this.#onError(frameErrors.fault(fault, this.frameMax - frameOverheadBytes), 0, 0);
     }
   }
