@@ -175,6 +175,11 @@ describe("direction rules", () => {
       }
     }
     complains(importing("packages/amqp/src/a.ts", "node:fs"), /amqp may not use node:fs/);
+    complains(importing("packages/store/src/log/a.ts", "node:fs"), /a few files of store only/);
+    complains(importing("packages/store/src/disk/disk.ts", "node:fs/promises"), /may not use/);
+    complains(importing("packages/store/src/disk/real-disk.ts", "node:net"), /may not use/);
+    content(importing("packages/store/src/disk/real-disk.ts", "node:fs/promises"));
+    content(importing("packages/store/src/log/a.test.ts", "node:fs"));
     content(importing("packages/amqp/src/a.ts", "node:net"));
     content(importing("packages/kernel/src/a.ts", "node:util"));
     content(importing("packages/kernel/src/a.test.ts", "node:fs"));

@@ -27,8 +27,11 @@ export interface Received {
   /** "a/1" */
   readonly place: string;
   readonly text: string;
-  /** For confirms: which message it is about, to sort those that have no order among them. */
-  readonly confirmed?: number;
+  /**
+   * For what comes from several processes of RabbitMQ at once, and so has no order against deliveries:
+   * its place among its like.
+   */
+  readonly rank?: number;
 }
 
 const answerDeadlineMs = 5_000;
@@ -234,12 +237,12 @@ export class Line {
     if (this.#mute) return;
     const place = `${this.name}/${frame.channel}`;
     const confirms = view.confirms(frame);
-    if (confirms === undefined) {
-      this.#collect({ place, text: showFrame(frame) });
-      return;
-    }
-    for (const tag of confirms.tags) {
-      this.#collect({ place, text: `confirm: ${confirms.outcome} ${tag}`, confirmed: tag });
-    }
+    if (confirms !== undefined) {
+      for (const tag of confirms.tags) {
+        this.#collect({ place, text: `confirm: ${confirms.outcome} ${tag}`, rank: tag });
+      }
+    } else if (isMethod(frame, "tx.commit-ok")) {
+      this.#collect({ place, text: showFrame(frame), rank: Number.POSITIVE_INFINITY });
+    } else this.#collect({ place, text: showFrame(frame) });
   }
 }

@@ -55,12 +55,14 @@ class Player {
     if (handshake !== null) await this.#connect("a", "open", handshake);
     const windows: Window[] = [];
     for (const step of this.#scenario.steps) {
-      if (step.kind !== "await") this.#mark();
+      const belongsToLast = step.kind === "await" || step.kind === "reopen";
+      if (!belongsToLast) this.#mark();
       await this.#take(step);
       const lines = this.#window();
       const last = windows.at(-1);
-      // What is waited for may have come with the step before it: they share a window.
-      if (step.kind === "await" && last !== undefined) last.lines.push(...lines);
+      // What is waited for may have come with the step before it, and RabbitMQ is not through with a
+      // channel it has refused until the client agrees: these share a window with what was before.
+      if (belongsToLast && last !== undefined) last.lines.push(...lines);
       else windows.push({ step: this.#names.inward(showStep(step)), lines });
     }
     return windows;
@@ -182,18 +184,18 @@ class Player {
     const places = [...new Set(received.map(({ place }) => place))].sort();
     return places.flatMap((place) => {
       const own = received.filter((candidate) => candidate.place === place);
-      return withConfirmsInOrder(own).map(({ text }) => `${place} ${this.#names.inward(text)}`);
+      return inOrder(own).map(({ text }) => `${place} ${this.#names.inward(text)}`);
     });
   }
 }
 
-/** Confirms have no order among themselves, nor against deliveries, which come from queues too. */
-function withConfirmsInOrder(received: Received[]): Received[] {
-  const confirms = received.filter(({ confirmed }) => confirmed !== undefined);
+/** Confirms have no order among themselves, and with tx.commit-ok none against deliveries. */
+function inOrder(received: Received[]): Received[] {
+  const ranked = received.filter(({ rank }) => rank !== undefined);
   const delivered = received.some(({ text }) => text.startsWith("basic.deliver"));
-  if (confirms.length < 2 && !delivered) return received;
-  confirms.sort((one, other) => (one.confirmed ?? 0) - (other.confirmed ?? 0));
-  return [...received.filter(({ confirmed }) => confirmed === undefined), ...confirms];
+  if (ranked.length < 2 && !delivered) return received;
+  ranked.sort((one, other) => ((one.rank ?? 0) < (other.rank ?? 0) ? -1 : 1));
+  return [...received.filter(({ rank }) => rank === undefined), ...ranked];
 }
 
 function settleOne(line: Line, step: SettleStep): void {

@@ -3,16 +3,17 @@
  * connection, and otherwise free: queues come and go, channels are refused and opened again, modes
  * change, messages are settled in any order.
  *
- * What RabbitMQ itself leaves to chance is avoided: several queues that deliver to one channel race
- * each other, so each queue has channels of its own for its consumers.
+ * What RabbitMQ itself leaves to chance is avoided. Several queues that deliver to one channel race each
+ * other, so each queue has channels of its own for its consumers. The room that a requeued message
+ * leaves in a channel's limit races the message, so a sequence has channel limits or requeueing.
  */
 
 import { SeededRandom } from "@haremq/kernel";
 import type { Scenario } from "./scenario.ts";
 import { scenario } from "./scenario.ts";
-import { call, connect, on, publish, reopen, type Step, settle, via } from "./step.ts";
+import { call, connect, on, publish, reopen, type Step, settle, together, via } from "./step.ts";
 
-const stepCount = 50;
+const stepCount = 60;
 
 /** Queues, and the channel (of either connection) on which each may be consumed. */
 const queues = [
@@ -29,24 +30,40 @@ const keys = ["k.1", "k.2", "k", "other"];
 const patterns = ["k.1", "k.*", "#", "k.#", "other"];
 const channelNumbers = [1, 2, 3];
 
-type Operation = (random: SeededRandom, sequence: Sequence) => Step;
+/** Makes up a step; one that leaves its channel at 0 goes to the place that was drawn for it. */
+type Operation = (random: SeededRandom, sequence: Sequence, place: Place) => Step;
 
 /** What the generator remembers while it makes up a sequence. */
 interface Sequence {
   tags: number;
+  /** Whether channels may have limits of their own; if so, nothing is requeued. */
+  readonly channelLimits: boolean;
+  /** Where a transaction has been begun, as far as the generator can tell. */
+  readonly transactional: Set<string>;
+}
+
+interface Place {
+  readonly connection: string;
+  readonly channel: number;
 }
 
 export function randomScenario(seed: number): Scenario {
   const random = new SeededRandom(seed);
-  const sequence: Sequence = { tags: 0 };
+  const sequence: Sequence = {
+    tags: 0,
+    channelLimits: chance(random, 30),
+    transactional: new Set(),
+  };
   const steps: Step[] = [...opening()];
   for (let count = 0; count < stepCount; count++) {
     const operation = pickWeighted(random);
-    const connection = random.pick(["a", "b"]);
-    const step = operation(random, sequence);
-    const channel = step.channel > 0 ? step.channel : random.pick(channelNumbers);
-    steps.push(via(connection, on(channel, step)));
-    steps.push(via(connection, on(channel, reopen())));
+    const place = { connection: random.pick(["a", "b"]), channel: random.pick(channelNumbers) };
+    const step = operation(random, sequence, place);
+    const channel = step.channel > 0 ? step.channel : place.channel;
+    steps.push(
+      placed(step, place.connection, channel),
+      placed(reopen(), place.connection, channel),
+    );
   }
   return scenario(`seed ${seed}`, steps);
 }
@@ -66,6 +83,7 @@ function opening(): Step[] {
   ];
 }
 
+const fraction = (random: SeededRandom): number => random.below(1000) / 1000;
 const chance = (random: SeededRandom, percent: number): boolean => random.below(100) < percent;
 const queueName = (random: SeededRandom): string => random.pick(queues).name;
 const exchangeName = (random: SeededRandom): string => random.pick(exchanges).name;
@@ -75,126 +93,137 @@ function anywhere(step: Step): Step {
   return on(0, step);
 }
 
+function placed(step: Step, connection: string, channel: number): Step {
+  const own = via(connection, on(channel, step));
+  if (own.kind !== "together") return own;
+  return { ...own, steps: own.steps.map((part) => placed(part, connection, channel)) };
+}
+
+/**
+ * Several messages may be sent at once, without waiting in between. Those go straight to queues and are
+ * not mandatory: what else could become of them has no order against deliveries.
+ */
+function publishSome(random: SeededRandom): Step {
+  const count = 1 + random.below(4);
+  if (count > 1) return anywhere(together(...Array.from({ length: count }, () => toQueue(random))));
+  if (chance(random, 40)) return anywhere(toQueue(random, chance(random, 40)));
+  const mandatory = chance(random, 40);
+  return anywhere(publishOne(random, exchangeName(random), random.pick(keys), mandatory));
+}
+
+function toQueue(random: SeededRandom, mandatory = false): Step {
+  return publishOne(random, "", queueName(random), mandatory);
+}
+
+function publishOne(random: SeededRandom, exchange: string, key: string, mandatory: boolean): Step {
+  const properties = {
+    ...(chance(random, 30) ? { deliveryMode: random.pick([1, 2]) } : {}),
+    ...(chance(random, 10) ? { headers: { CC: [queueName(random), "k.2"] } } : {}),
+  };
+  return publish(exchange, key, `m${random.below(1000)}`, { mandatory, properties });
+}
+
+function get(random: SeededRandom): Step {
+  // Of the single active consumer's queue, HareMQ allows no get.
+  const queue = random.pick(["~q1", "~q2"]);
+  return anywhere(call("basic.get", { queue, noAck: chance(random, 30) }));
+}
+
+function consume(random: SeededRandom, sequence: Sequence): Step {
+  const queue = random.pick(queues);
+  const method = call("basic.consume", {
+    queue: queue.name,
+    consumerTag: `t${sequence.tags++}`,
+    noAck: chance(random, 25),
+    exclusive: chance(random, 6),
+    nowait: chance(random, 10),
+    arguments: chance(random, 20) ? { "x-priority": random.below(3) - 1 } : {},
+  });
+  return on(queue.consumers, method);
+}
+
+function cancel(random: SeededRandom, sequence: Sequence): Step {
+  const consumerTag = `t${random.below(sequence.tags + 1)}`;
+  return anywhere(call("basic.cancel", { consumerTag, nowait: chance(random, 10) }));
+}
+
+function settleSome(random: SeededRandom, { channelLimits }: Sequence): Step {
+  const requeue = !channelLimits && chance(random, 60);
+  const flags = { multiple: chance(random, 25), requeue };
+  return anywhere(settle(random.pick(["ack", "ack", "nack", "reject"]), fraction(random), flags));
+}
+
+function recover(_: SeededRandom, { channelLimits }: Sequence): Step {
+  return anywhere(channelLimits ? call("basic.qos") : call("basic.recover", { requeue: true }));
+}
+
+function limit(random: SeededRandom, { channelLimits }: Sequence): Step {
+  const global = channelLimits && chance(random, 60);
+  return anywhere(call("basic.qos", { prefetchCount: random.below(4), global }));
+}
+
+function deleteQueue(random: SeededRandom): Step {
+  const conditions = { ifUnused: chance(random, 60), ifEmpty: chance(random, 60) };
+  return anywhere(call("queue.delete", { queue: queueName(random), ...conditions }));
+}
+
+function bindQueue(random: SeededRandom): Step {
+  const verb = random.pick(["queue.bind", "queue.bind", "queue.unbind"] as const);
+  const [queue, exchange] = [queueName(random), exchangeName(random)];
+  return anywhere(call(verb, { queue, exchange, routingKey: random.pick(patterns) }));
+}
+
+function bindExchange(random: SeededRandom): Step {
+  const verb = random.pick(["exchange.bind", "exchange.bind", "exchange.unbind"] as const);
+  const [destination, source] = [exchangeName(random), exchangeName(random)];
+  return anywhere(call(verb, { destination, source, routingKey: random.pick(patterns) }));
+}
+
+function changeExchange(random: SeededRandom): Step {
+  const { name, type } = random.pick(exchanges);
+  if (chance(random, 60)) return anywhere(call("exchange.declare", { exchange: name, type }));
+  return anywhere(call("exchange.delete", { exchange: name, ifUnused: chance(random, 70) }));
+}
+
+/** Begins a transaction, or ends the one that is under way. */
+function transact(random: SeededRandom, sequence: Sequence, place: Place): Step {
+  const here = `${place.connection}/${place.channel}`;
+  if (sequence.transactional.has(here)) {
+    return anywhere(call(random.pick(["tx.commit", "tx.commit", "tx.rollback"] as const)));
+  }
+  sequence.transactional.add(here);
+  return anywhere(call("tx.select"));
+}
+
+function closeChannel(_: SeededRandom, sequence: Sequence, place: Place): Step {
+  sequence.transactional.delete(`${place.connection}/${place.channel}`);
+  return anywhere(call("channel.close", { replyCode: 200 }));
+}
+
 const operations: readonly [weight: number, operation: Operation][] = [
-  [
-    24,
-    (random) => {
-      const direct = chance(random, 50);
-      const [exchange, key] = direct
-        ? ["", queueName(random)]
-        : [exchangeName(random), random.pick(keys)];
-      const properties = {
-        ...(chance(random, 30) ? { deliveryMode: random.pick([1, 2]) } : {}),
-        ...(chance(random, 20) ? { headers: { CC: [queueName(random), "k.2"] } } : {}),
-      };
-      const mandatory = chance(random, 40);
-      return anywhere(publish(exchange, key, `m${random.below(1000)}`, { mandatory, properties }));
-    },
-  ],
-  [
-    10,
-    (random) => {
-      // Of the single active consumer's queue, HareMQ allows no get.
-      const queue = random.pick(["~q1", "~q2"]);
-      return anywhere(call("basic.get", { queue, noAck: chance(random, 40) }));
-    },
-  ],
-  [
-    9,
-    (random, sequence) => {
-      const queue = random.pick(queues);
-      const priority = chance(random, 20) ? { "x-priority": random.below(3) - 1 } : {};
-      return on(
-        queue.consumers,
-        call("basic.consume", {
-          queue: queue.name,
-          consumerTag: `t${sequence.tags++}`,
-          noAck: chance(random, 30),
-          exclusive: chance(random, 8),
-          nowait: chance(random, 10),
-          arguments: priority,
-        }),
-      );
-    },
-  ],
-  [
-    5,
-    (random, sequence) =>
-      anywhere(call("basic.cancel", { consumerTag: `t${random.below(sequence.tags + 1)}` })),
-  ],
-  [
-    18,
-    (random) =>
-      anywhere(
-        settle(random.pick(["ack", "ack", "nack", "reject"]), random.below(1000) / 1000, {
-          multiple: chance(random, 25),
-          requeue: chance(random, 60),
-        }),
-      ),
-  ],
-  [
-    4,
-    (random) =>
-      anywhere(call("basic.qos", { prefetchCount: random.below(4), global: chance(random, 30) })),
-  ],
-  [3, (random) => anywhere(call("basic.recover", { requeue: chance(random, 100) }))],
-  [4, (random) => anywhere(redeclare(random))],
-  [
-    3,
-    (random) =>
-      anywhere(
-        call("queue.delete", {
-          queue: queueName(random),
-          ifUnused: chance(random, 40),
-          ifEmpty: chance(random, 40),
-        }),
-      ),
-  ],
-  [2, (random) => anywhere(call("queue.purge", { queue: queueName(random) }))],
-  [
-    5,
-    (random) =>
-      anywhere(
-        call(random.pick(["queue.bind", "queue.bind", "queue.unbind"] as const), {
-          queue: queueName(random),
-          exchange: exchangeName(random),
-          routingKey: random.pick(patterns),
-        }),
-      ),
-  ],
-  [
-    3,
-    (random) =>
-      anywhere(
-        call(random.pick(["exchange.bind", "exchange.bind", "exchange.unbind"] as const), {
-          destination: exchangeName(random),
-          source: exchangeName(random),
-          routingKey: random.pick(patterns),
-        }),
-      ),
-  ],
-  [
-    2,
-    (random) => {
-      const { name, type } = random.pick(exchanges);
-      return anywhere(
-        chance(random, 50)
-          ? call("exchange.declare", { exchange: name, type })
-          : call("exchange.delete", { exchange: name, ifUnused: chance(random, 50) }),
-      );
-    },
-  ],
-  [3, () => anywhere(call("channel.close", { replyCode: 200 }))],
+  [30, publishSome],
+  [10, get],
+  [12, consume],
+  [4, cancel],
+  [22, settleSome],
+  [4, limit],
+  [3, recover],
+  [9, redeclare],
+  [2, deleteQueue],
+  [1, (random) => anywhere(call("queue.purge", { queue: queueName(random) }))],
+  [4, bindQueue],
+  [3, bindExchange],
+  [2, changeExchange],
+  [2, closeChannel],
   [2, () => anywhere(call("confirm.select"))],
-  [2, () => anywhere(call("tx.select"))],
-  [3, (random) => anywhere(call(random.pick(["tx.commit", "tx.commit", "tx.rollback"] as const)))],
+  [6, transact],
 ];
 
 function redeclare(random: SeededRandom): Step {
   const { name, attributes } = random.pick(queues);
-  const passive = chance(random, 30);
-  const durable = chance(random, 10);
-  return call("queue.declare", { queue: name, ...attributes, passive, durable });
+  const passive = chance(random, 20);
+  const durable = chance(random, 5);
+  return anywhere(call("queue.declare", { queue: name, ...attributes, passive, durable }));
 }
 
 function pickWeighted(random: SeededRandom): Operation {

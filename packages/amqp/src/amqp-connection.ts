@@ -104,9 +104,11 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   readonly #gate: InputGate;
   #isBlocked = false;
+  #isUnreadable = false;
 
   readonly #pending = new PendingWork();
-  readonly #stopAlarms: () => void;
+  /** Ends the listening for the end of a shortage, while the client is blocked by one. */
+  #stopAlarms: (() => void) | undefined;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
 
@@ -123,7 +125,6 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
-    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
     this.#handshakeTimer = this.broker.clock.schedule(context.settings.handshakeTimeoutMs, () => {
       this.#cutOff("handshake timed out", 0);
     });
@@ -147,8 +148,10 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   #onChunk(chunk: Buffer): number {
     try {
-      if (this.#state !== "header") return this.#readFrames(chunk, 0);
-      this.#onHeaderBytes(chunk);
+      // Behind a fault nothing can be read, so whatever comes counts as the answer to our close.
+      if (this.#isUnreadable) this.#finish();
+      else if (this.#state !== "header") return this.#readFrames(chunk, 0);
+      else this.#onHeaderBytes(chunk);
     } catch (error) {
       this.#onError(error, 0, 0);
     }
@@ -232,7 +235,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
           throw frameErrors.cannotDecode(buffer, start + 4, end);
         }
       } else if (methodId === MethodId.BasicAck && end - start === 13) {
-        const tag = readTag(buffer, start + 4);
+        const tag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
         target.acknowledge(tag, (buffer[start + 12]! & 1) !== 0);
       } else {
         this.#onChannelMethod(target, methodId, buffer, start, end);
@@ -293,6 +296,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (this.#state === "handshake") {
       this.#cutOff(`malformed frame: ${fault.kind}`, 0);
     } else if (this.#state === "running") {
+      this.#isUnreadable = true;
       this.#onError(frameErrors.fault(fault, this.frameMax - frameOverheadBytes), 0, 0);
     }
   }
@@ -567,7 +571,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#handshakeTimer?.cancel();
     this.#closeTimer?.cancel();
     this.#heartbeat?.stop();
-    this.#stopAlarms();
+    this.#stopAlarms?.();
     this.#closeChannels();
     this.output.close();
     this.#closeSession();
@@ -676,6 +680,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   /** A client that publishes while the broker is short is told so, and not read. */
   #block(): void {
     this.#isBlocked = true;
+    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
     this.#reader.stop();
     this.#gate.block();
     if (!this.#wantsBlocked) return;
@@ -683,20 +688,16 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   }
 
   #onAlarm(): void {
-    if (this.broker.alarms.active.size === 0 && this.#isBlocked) {
-      this.#unblock();
-      if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
-    }
+    if (this.broker.alarms.active.size > 0) return;
+    // Told first: what was held back may block it again, or end it.
+    if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
+    this.#unblock();
   }
 
   #unblock(): void {
     if (!this.#isBlocked) return;
     this.#isBlocked = false;
+    this.#stopAlarms?.();
     this.#gate.unblock();
   }
-}
-
-function readTag(buffer: Buffer, start: number): number {
-  const high = buffer.readUInt32BE(start);
-  return high * 0x1_0000_0000 + buffer.readUInt32BE(start + 4);
 }

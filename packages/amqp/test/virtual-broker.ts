@@ -93,8 +93,10 @@ export class VirtualBroker {
     this.address = addressOf(running.url);
   }
 
-  static async start(settings: Settings = {}): Promise<VirtualBroker> {
-    const clock = new VirtualClock();
+  static async start(
+    settings: Settings = {},
+    clock: VirtualClock = new VirtualClock(),
+  ): Promise<VirtualBroker> {
     const logger = new RecordedLog();
     const running = await startBroker({ port: 0, clock, logger, settings });
     return new VirtualBroker(running, clock, logger);

@@ -1,6 +1,6 @@
 /**
- * The broker, without sockets: the facade that every adapter speaks to. It owns the virtual hosts and
- * the memory of their messages, and opens a session for each authenticated connection. Clock,
+ * The broker, without sockets: the facade that every adapter speaks to. It owns the virtual hosts
+ * and the memory of their messages, and opens a session for each authenticated connection. Clock,
  * randomness, user database and log are passed in, so that two brokers can live in one process.
  */
 

@@ -132,9 +132,9 @@ export function exclusivelyConsumed(queue: string, vhost: string): ChannelError 
 export function queueLocked(queue: string, vhost: string): ChannelError {
   return new ChannelError(
     "RESOURCE_LOCKED",
-    `cannot obtain exclusive access to locked ${resourceText("queue", queue, vhost)}. It could be ` +
-      "originally declared on another connection or the exclusive property value does not match " +
-      "that of the original declaration.",
+    `cannot obtain exclusive access to locked ${resourceText("queue", queue, vhost)}. It could ` +
+      "be originally declared on another connection or the exclusive property value does not " +
+      "match that of the original declaration.",
   );
 }
 

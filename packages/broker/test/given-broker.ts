@@ -1,4 +1,4 @@
-/** A broker without sockets for tests of its facade and of sessions, and short ways to ask of it. */
+/** A broker without sockets for tests of its facade and of sessions, and short ways to ask it. */
 
 import { SeededRandom, VirtualClock } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";

@@ -5,7 +5,7 @@
 
 export interface NaiveSink {
   writable: boolean;
-  /** Deliveries that all its acknowledging consumers together may have unsettled; 0 for no limit. */
+  /** Deliveries that its acknowledging consumers together may have unsettled; 0 for no limit. */
   limit: number;
   unsettled: number;
 }

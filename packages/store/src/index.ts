@@ -1,6 +1,14 @@
 /** The door of the store: where message bytes live. */
 
 export {
+  DataDirectory,
+  type DataDirectoryOptions,
+  dataFormat,
+  noLock,
+} from "./disk/data-directory.ts";
+export { DataDirectoryError, type DataDirectoryProblem } from "./disk/data-directory-error.ts";
+export { type DirectoryLock, lockDirectory } from "./disk/directory-lock.ts";
+export {
   type Disk,
   DiskError,
   type DiskFile,

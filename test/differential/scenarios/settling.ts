@@ -382,16 +382,21 @@ const prefetching = [
     consume("t", true),
     ...send("1", "2", "3"),
   ]),
+  // Which of two queues gets the room that an acknowledgement makes is chance in RabbitMQ.
   scenario("prefetch over two queues", [
     queue,
     call("queue.declare", { queue: "~r", exclusive: true }),
     prefetch(1, true),
     consume("t"),
     call("basic.consume", { queue: "~r", consumerTag: "u" }),
-    ...send("q1", "q2"),
+    ...send("q1"),
     publish("", "~r", "r1"),
+    publish("", "~r", "r2"),
     ack(1),
+    ...send("q2"),
+    call("queue.purge", { queue: "~r" }),
     ack(2),
+    ack(3),
   ]),
   scenario("the largest prefetch", [prefetch(65_535), prefetch(65_535, true)]),
   scenario("settling makes room at once", [

@@ -1,7 +1,8 @@
 /**
- * The built-in user database: users with permissions per virtual host, in memory. It starts with one
- * default user, guest unless configured otherwise, who may only log in from loopback. Passwords are
- * kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then the hash of salt and password).
+ * The built-in user database: users with permissions per virtual host, in memory. It starts with
+ * one default user, guest unless configured otherwise, who may only log in from loopback. Passwords
+ * are kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then the hash of salt and
+ * password).
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
@@ -110,8 +111,9 @@ function passwordMatches(stored: Buffer, password: string): boolean {
 }
 
 /**
- * Operators write patterns as for RabbitMQ, where any punctuation may be escaped. In JavaScript only
- * some may, so the rest is written as a number, which means the same inside and outside of a class.
+ * Operators write patterns as for RabbitMQ, where any punctuation may be escaped. In JavaScript
+ * only some may, so the rest is written as a number, which means the same inside and outside of a
+ * class.
  */
 function compile(pattern: string): RegExp {
   if (pattern === "") return /^$/;

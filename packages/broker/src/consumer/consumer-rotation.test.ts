@@ -121,7 +121,7 @@ test("removing who is not in changes nothing", () => {
   assert.equal(turns(rotation, 1), "-");
 });
 
-test("a thousand consumers cost one that can take nothing, and are asked once when they cannot", () => {
+test("a thousand consumers cost a message nothing, whether they can take it or not", () => {
   const rotation = new ConsumerRotation();
   const sinks = Array.from({ length: 1000 }, () => new AskedSink());
   for (const sink of sinks) rotation.add(testConsumer(queue, sink));

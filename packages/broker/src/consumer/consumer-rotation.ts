@@ -1,7 +1,8 @@
 /**
  * The consumers of one queue that may be served, in turn: of those with the highest priority, the
  * one that has waited longest. A consumer found without credit or room leaves the rotation ("is
- * parked") until its sink wakes it, so that a thousand idle consumers cost the next message nothing.
+ * parked") until its sink wakes it, so that a thousand idle consumers cost the next message
+ * nothing.
  *
  *     level, priority 10:   head -> c1 <-> c4 <-> c1 ...       (a ring; head is next to be served)
  *     level, priority 0:    head -> c2 <-> c3 <-> c2 ...

@@ -18,8 +18,9 @@ export interface ConsumerSink {
   /** False while a limit shared by the sink's acknowledging consumers is reached. */
   readonly withinPrefetch: boolean;
   /**
-   * Sends one message. The view is only valid during the call. `handle` is `unstored` for a consumer
-   * that does not acknowledge; otherwise the sink owes the queue a settlement of (handle, sequence).
+   * Sends one message. The view is only valid during the call. `handle` is `unstored` for a
+   * consumer that does not acknowledge; otherwise the sink owes the queue a settlement of (handle,
+   * sequence).
    */
   deliver(
     consumer: Consumer,

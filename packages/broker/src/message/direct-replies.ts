@@ -1,7 +1,7 @@
 /**
  * Direct reply-to: requesters that take replies without a queue. A requester registers and is given
- * an address; whoever publishes to that address, with the default exchange, reaches the requester at
- * once or not at all. Adapters register; the publish path looks up.
+ * an address; whoever publishes to that address, with the default exchange, reaches the requester
+ * at once or not at all. Adapters register; the publish path looks up.
  */
 
 import type { Random } from "@haremq/kernel";

@@ -6,8 +6,8 @@
  *
  * Every message gets the next sequence number when it arrives. Deliveries leave from the front, so
  * whatever was delivered and comes back stands before all of `ready`: the lowest sequence is always
- * the top of `returned`, or else the front of `ready`. Sequences of `ready` need no memory: they are
- * consecutive and end at `tail`.
+ * the top of `returned`, or else the front of `ready`. Sequences of `ready` need no memory: they
+ * are consecutive and end at `tail`.
  *
  * Invariant: while a consumer could take a message, no message is ready, once a verb has returned.
  *

@@ -1,6 +1,6 @@
 /**
- * The contract of every kind of queue. A virtual host owns its queues, routes end in them, consumers
- * and channels settle with them. Nothing outside a queue knows where its messages lie.
+ * The contract of every kind of queue. A virtual host owns its queues, routes end in them,
+ * consumers and channels settle with them. Nothing outside a queue knows where its messages lie.
  *
  * The settling verbs name a delivery by the (handle, sequence) that it was delivered with. Wherever
  * a verb may make messages deliverable, the queue serves its consumers before it returns, except
@@ -98,6 +98,6 @@ export interface Queue {
 
   /** Drops all ready messages; returns how many. */
   purge(): number;
-  /** Ends the queue: drops ready messages, cancels consumers. Returns the ready messages dropped. */
+  /** Ends the queue: drops ready messages and cancels consumers. Returns how many it dropped. */
   close(): number;
 }

@@ -62,7 +62,7 @@ test("an exclusive consumer comes alone and keeps others out", async () => {
   assert.equal(await outcomeOf(() => consume(one, "q", true)), inExclusiveUse);
 });
 
-test("where consumers wait for their turn nobody consumes exclusively, and nobody gets", async () => {
+test("where consumers wait for their turn nobody consumes exclusively or gets", async () => {
   const session = givenBroker().connect();
   await session.declareQueue(queueNamed("q", single));
   assert.equal(await outcomeOf(() => consume(session, "q", true)), inExclusiveUse);
@@ -76,7 +76,7 @@ test("where consumers wait for their turn nobody consumes exclusively, and nobod
   assert.equal(session.vhost.queue("q")?.consumerCount, 2);
 });
 
-test("arguments of a consumer are checked before the queue is asked whether it is free", async () => {
+test("arguments of a consumer are checked before whether the queue is free", async () => {
   const session = givenBroker().connect();
   await session.declareQueue(queueNamed("q"));
   consume(session, "q", true);
@@ -123,7 +123,7 @@ test("a queue that is not auto-delete outlives its consumers", async () => {
   assert.equal(queue.deleted, false);
 });
 
-test("a queue that is declared anew is another, which late leavers of the old do not end", async () => {
+test("a queue that is declared anew does not end with consumers of the old one", async () => {
   const session = givenBroker().connect();
   const declaration = queueNamed("q", { autoDelete: true });
   await session.declareQueue(declaration);

@@ -70,7 +70,8 @@ test("arguments that no queue can have are refused, and no queue is left", async
   const args = FieldTable.from({ "x-expires": 0 });
   assert.equal(
     await outcomeOf(() => session.declareQueue(queueNamed("q", { arguments: args }))),
-    "channel PRECONDITION_FAILED invalid arg 'x-expires' for queue 'q' in vhost '/': {value_zero,0}",
+    "channel PRECONDITION_FAILED invalid arg 'x-expires' for queue 'q' in vhost '/': " +
+      "{value_zero,0}",
   );
   assert.deepEqual(declaredIn(session).queues, []);
 });

@@ -1,6 +1,6 @@
 /**
- * When an operation of the faulty disk takes effect: passed in, so that a simulation decides in what
- * order operations that are under way together come to their end.
+ * When an operation of the faulty disk takes effect: passed in, so that a simulation decides in
+ * what order operations that are under way together come to their end.
  */
 
 import type { SeededRandom } from "@haremq/kernel";

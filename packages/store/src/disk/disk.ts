@@ -1,13 +1,14 @@
 /**
- * What the store needs of a file system, and no more: the contract that the real, the memory and the
- * faulty disk fulfil, and that disk.contract.ts tests. The message log, the data directory and the
- * crash simulator speak to it alone.
+ * What the store needs of a file system, and no more: the contract that the real, the memory and
+ * the faulty disk fulfil, and that disk.contract.ts tests. The message log, the data directory
+ * and the crash simulator speak to it alone.
  *
  * What a caller may rely on, and what not, is what POSIX promises:
  * - written bytes survive the end of the process, and survive a power loss only once a `sync` has
  *   succeeded that was called after the write had returned;
  * - a created, renamed or removed name survives a power loss only after `syncDirectory`;
- * - after a `sync` that failed, nothing written before it may be trusted, whatever a later one says;
+ * - after a `sync` that failed, nothing written before it may be trusted, whatever a later one
+ *   says;
  * - operations under way at the same time may take effect in any order;
  * - a buffer belongs to the disk until the operation has returned.
  */

@@ -1,6 +1,7 @@
 /**
  * Which operations of the faulty disk go wrong, and how. Rules are tried in the order they were
- * injected; the first that fires decides. They stay with the disk over crashes, as a bad drive would.
+ * injected; the first that fires decides. They stay with the disk over crashes, as a bad drive
+ * would.
  */
 
 import type { SeededRandom } from "@haremq/kernel";

@@ -1,4 +1,6 @@
-/** The faulty disk without faults fulfils the contract, whatever order operations take effect in. */
+/**
+ * The faulty disk without faults fulfils the contract, whatever order operations take effect in.
+ */
 
 import { SeededRandom } from "@haremq/kernel";
 import { diskContract } from "./disk.contract.ts";

@@ -1,4 +1,7 @@
-/** An open file of the faulty disk: the kernel calls behind each verb, and what each can do wrong. */
+/**
+ * An open file of the faulty disk: the kernel calls behind each verb, and what each can do
+ * wrong.
+ */
 
 import type { DiskFile, OpenMode } from "./disk.ts";
 import { checkRange, DiskError, writeFully } from "./disk.ts";

@@ -1,6 +1,6 @@
 /**
- * What the faulty disk knows of one file beyond what processes see: the bytes that are surely on the
- * disk, and the changes since, which a power loss may undo.
+ * What the faulty disk knows of one file beyond what processes see: the bytes that are surely on
+ * the disk, and the changes since, which a power loss may undo.
  *
  *   changes   [ synced, part of #stable ][ #pending ........................ ]
  *                                         ^ #syncedChanges          ^ mark()

@@ -1,6 +1,7 @@
 /**
- * A disk that lives and ends with the process: for brokers embedded in a test or a program that keep
- * nothing, and for tests of the store. It never fails, but for a full disk if it has a capacity.
+ * A disk that lives and ends with the process: for brokers embedded in a test or a program that
+ * keep nothing, and for tests of the store. It never fails, but for a full disk if it has a
+ * capacity.
  */
 
 import type { Disk, DiskFile, DiskSpace, OpenMode } from "./disk.ts";

@@ -1,4 +1,6 @@
-/** The real disk fulfils the contract, completes short writes and reads, and tells why it failed. */
+/**
+ * The real disk fulfils the contract, completes short writes and reads, and tells why it failed.
+ */
 
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync, statfsSync } from "node:fs";

@@ -1,7 +1,7 @@
 /**
- * The disk of the operating system, through Node's promises: every call runs on libuv's thread pool,
- * so a slow disk never holds up the event loop. One of the two files of the store that may touch
- * node:fs (the other is directory-lock.ts).
+ * The disk of the operating system, through Node's promises: every call runs on libuv's thread
+ * pool, so a slow disk never holds up the event loop. The only file of the store through which
+ * its own files are read and written.
  */
 
 import type { FileHandle } from "node:fs/promises";
