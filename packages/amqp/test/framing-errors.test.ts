@@ -515,13 +515,21 @@ describe("after a hard error", () => {
   }
 
   test("only close-ok counts, whatever else comes", async () => {
-    const connection = await refused();
+    const connection = await broker.open();
+    connection.send(0, "channel.open");
+    await connectionClose(connection);
     connection.send(1, "queue.declare", { queue: "never" });
     connection.sendBytes(Buffer.from("GET / HTTP/1.1\r\n\r\n"));
     await broker.settle();
     assert.equal(broker.vhost.queue("never"), undefined);
     assert.equal(connection.ended, undefined);
     assert.equal(trace(connection).at(-1), "connection.close");
+  });
+
+  test("the first bytes behind a fault end the connection, for they cannot be read", async () => {
+    const connection = await refused();
+    connection.send(0, "connection.close-ok");
+    await ended(connection);
   });
 
   test("nothing behind the fault is carried out", async () => {
