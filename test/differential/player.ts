@@ -55,15 +55,16 @@ class Player {
     if (handshake !== null) await this.#connect("a", "open", handshake);
     const windows: Window[] = [];
     for (const step of this.#scenario.steps) {
-      const belongsToLast = step.kind === "await" || step.kind === "reopen";
-      if (!belongsToLast) this.#mark();
-      await this.#take(step);
-      const lines = this.#window();
-      const last = windows.at(-1);
-      // What is waited for may have come with the step before it, and RabbitMQ is not through with a
+      // What is waited for may have come with the step before, and RabbitMQ is not through with a
       // channel it has refused until the client agrees: these share a window with what was before.
-      if (belongsToLast && last !== undefined) last.lines.push(...lines);
-      else windows.push({ step: this.#names.inward(showStep(step)), lines });
+      const belongsToLast = step.kind === "await" || step.kind === "reopen";
+      if (!belongsToLast || windows.length === 0) {
+        this.#mark();
+        this.#collected = [];
+        windows.push({ step: showStep(step), lines: [] });
+      }
+      await this.#take(step);
+      windows[windows.length - 1] = { step: windows.at(-1)?.step ?? "", lines: this.#told() };
     }
     return windows;
   }
@@ -140,7 +141,7 @@ class Player {
     if (until === "open") await line.open(options);
     else await line.greet();
     // How connections begin is a matter of the handshake's own scenarios.
-    this.#window();
+    this.#collected = [];
   }
 
   #line(name: string): Line {
@@ -177,10 +178,9 @@ class Player {
     }
   }
 
-  /** Everything collected since the last call, channel by channel. */
-  #window(): string[] {
+  /** Everything collected in this window, channel by channel. */
+  #told(): string[] {
     const received = this.#collected;
-    this.#collected = [];
     const places = [...new Set(received.map(({ place }) => place))].sort();
     return places.flatMap((place) => {
       const own = received.filter((candidate) => candidate.place === place);

@@ -5,7 +5,8 @@
  *
  * What RabbitMQ itself leaves to chance is avoided. Several queues that deliver to one channel race each
  * other, so each queue has channels of its own for its consumers. The room that a requeued message
- * leaves in a channel's limit races the message, so a sequence has channel limits or requeueing.
+ * leaves in a channel's limit races the message, so a sequence has channel limits or requeueing. What
+ * several consumers got is requeued consumer by consumer, so messages are requeued one at a time.
  */
 
 import { SeededRandom } from "@haremq/kernel";
@@ -148,13 +149,10 @@ function cancel(random: SeededRandom, sequence: Sequence): Step {
 }
 
 function settleSome(random: SeededRandom, { channelLimits }: Sequence): Step {
-  const requeue = !channelLimits && chance(random, 60);
-  const flags = { multiple: chance(random, 25), requeue };
-  return anywhere(settle(random.pick(["ack", "ack", "nack", "reject"]), fraction(random), flags));
-}
-
-function recover(_: SeededRandom, { channelLimits }: Sequence): Step {
-  return anywhere(channelLimits ? call("basic.qos") : call("basic.recover", { requeue: true }));
+  const multiple = chance(random, 25);
+  const requeue = !multiple && !channelLimits && chance(random, 70);
+  const how = random.pick(["ack", "ack", "nack", "reject"] as const);
+  return anywhere(settle(how, fraction(random), { multiple, requeue }));
 }
 
 function limit(random: SeededRandom, { channelLimits }: Sequence): Step {
@@ -207,7 +205,6 @@ const operations: readonly [weight: number, operation: Operation][] = [
   [4, cancel],
   [22, settleSome],
   [4, limit],
-  [3, recover],
   [9, redeclare],
   [2, deleteQueue],
   [1, (random) => anywhere(call("queue.purge", { queue: queueName(random) }))],

@@ -1,6 +1,6 @@
 /**
- * Shortens a failing sequence of steps: leaves out ever smaller runs of them, as long as what is left
- * still fails. Each attempt is played against real brokers, so there is a limit to them.
+ * Shortens a failing sequence: leaves out ever smaller runs of it, the last ones first, as long as what
+ * is left still fails. Each attempt is played against real brokers, so there is a limit to them.
  */
 
 export async function shrink<T>(
@@ -13,13 +13,13 @@ export async function shrink<T>(
   let run = Math.ceil(steps.length / 2);
   while (run >= 1) {
     let removed = false;
-    for (let start = 0; start < shortest.length; ) {
+    for (let end = shortest.length; end > 0; end -= run) {
       if (attempts++ >= attemptsMax) return shortest;
-      const candidate = [...shortest.slice(0, start), ...shortest.slice(start + run)];
+      const candidate = [...shortest.slice(0, Math.max(0, end - run)), ...shortest.slice(end)];
       if (await fails(candidate)) {
         shortest = candidate;
         removed = true;
-      } else start += run;
+      }
     }
     if (run > 1) run = Math.ceil(run / 2);
     else if (!removed) break;

@@ -4,13 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import type { RawConnection } from "@haremq/testkit";
 import { delivered, messages, publish } from "./messages.ts";
-import {
-  channelClose,
-  connectionClose,
-  roundTrip,
-  trace,
-  VirtualBroker,
-} from "./virtual-broker.ts";
+import { channelClose, roundTrip, trace, VirtualBroker } from "./virtual-broker.ts";
 
 let broker: VirtualBroker;
 before(async () => {

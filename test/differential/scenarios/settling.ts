@@ -382,6 +382,15 @@ const prefetching = [
     consume("t", true),
     ...send("1", "2", "3"),
   ]),
+  scenario("a full channel gets nothing without acknowledging either", [
+    queue,
+    consume("t", true),
+    consume("u"),
+    prefetch(1, true),
+    ...send("1", "2", "3", "4"),
+    ack(2),
+    ...send("5"),
+  ]),
   // Which of two queues gets the room that an acknowledgement makes is chance in RabbitMQ.
   scenario("prefetch over two queues", [
     queue,

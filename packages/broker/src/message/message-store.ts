@@ -14,8 +14,6 @@
 import {
   type DeliveryNote,
   type DurableLog,
-  kindAndTargets,
-  kindWord,
   MessageLog,
   RecordKind,
   recordBytes,
@@ -102,9 +100,9 @@ export class MessageStore {
   view(handle: number, view: MessageView): number {
     const log = this.#log;
     if (!log.isResident(handle)) return Viewed.Away;
+    if (log.isLost(handle)) return Viewed.Damaged;
     log.open(handle);
     const words = log.words;
-    if (words[log.word + kindWord] === damagedKind) return Viewed.Damaged;
     const word = log.word + userWord;
     const addressLength = words[word]!;
     const propertiesLength = words[word + 1]!;
@@ -168,11 +166,11 @@ export class MessageStore {
    */
   beginGroup(messages: number, targets: number, bytes: number, settlements: number): void {
     const heads = recordBytes(0, 0) + 8;
-    const end = recordBytes(0, settlements * settlementBytes);
+    const end = recordBytes(0, settlements * settlementBytes) + recordBytes(0, 0);
     this.#log.beginGroup(messages * heads + targets * 4 + bytes + end);
   }
 
-  /** Ends a group with settlements that durable queues have made or are about to make. */
+  /** Ends a group with settlements that durable queues make right after. */
   endGroup(handles: readonly number[], queues: readonly number[]): void {
     const log = this.#log;
     const durable = handles.flatMap((handle, i) => (log.isDurable(handle) ? [i] : []));
@@ -187,7 +185,9 @@ export class MessageStore {
       words[at++] = unit;
       words[at++] = queues[i]!;
     }
-    this.#durable!.files.holdUntilSettled(record);
+    // The log keeps it as long as it is needed.
+    log.release(record);
+    log.release(log.appendDurable(0, noQueues, RecordKind.GroupEnd));
   }
 
   /** What a confirm of everything stored so far has to wait for. */
@@ -236,5 +236,3 @@ export class MessageStore {
     return this.#log.stats.liveRecords;
   }
 }
-
-const damagedKind = kindAndTargets(0, 0);

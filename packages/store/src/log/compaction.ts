@@ -4,176 +4,150 @@
  *
  *     before:  | dead | A | dead | dead | B | dead |      after:  | A | B |
  *
- * The new file and its index are safe before the old ones go. One segment at a time.
+ * Settlements of living records, of which other queues still want something, go into the records, in
+ * place of the queues' numbers; so the sidecar is empty afterwards. The new file and its index are safe
+ * before the old ones go. One segment at a time, that with the least to write first: it frees most.
  */
 
-import type { Disk } from "../disk/disk.ts";
+import { type Disk, DiskError } from "../disk/disk.ts";
+import { type LogDirectory, readWhole, writeSafely } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
-import {
-  bytesWord,
-  headBytes,
-  kindAndTargets,
-  kindOf,
-  kindWord,
-  RecordKind,
-  referencesWord,
-  sealRecord,
-  targetsOf,
-  userWord,
-} from "./record.ts";
-import { type Residency, readWhole } from "./residency.ts";
+import type { Residency } from "./residency.ts";
 import type { Segment } from "./segment.ts";
-import {
-  decodeSettlements,
-  encodeSettlements,
-  IndexWriter,
-  segmentFileName,
-} from "./segment-file.ts";
+import { decodeSettlements, segmentFileName } from "./segment-file.ts";
+import { noteSettled, type Packed, packRecords } from "./segment-seal.ts";
 
 export class Compaction {
   readonly #log: MessageLog;
   readonly #files: LogFiles;
+  readonly #directory: LogDirectory;
   readonly #residency: Residency;
   readonly #disk: Disk;
-  #running: Promise<void> | undefined;
+  #running: Promise<boolean> | undefined;
 
   constructor(log: MessageLog, files: LogFiles, residency: Residency, disk: Disk) {
     this.#log = log;
     this.#files = files;
+    this.#directory = files.directory;
     this.#residency = residency;
     this.#disk = disk;
   }
 
-  /** Compacts whatever has become more than half garbage; resolves when nothing is left to do. */
-  run(): Promise<void> {
+  /**
+   * Compacts whatever has become more than half garbage; resolves when nothing is left to do: true, or
+   * false if the disk did not let it, or something has to be waited for.
+   */
+  run(): Promise<boolean> {
     this.#running ??= this.#compactAll().finally(() => {
       this.#running = undefined;
     });
     return this.#running;
   }
 
-  /** Whether a segment is due. */
+  /** What is being done at the moment. */
+  get running(): Promise<boolean> | undefined {
+    return this.#running;
+  }
+
+  /** Whether a segment is due: it is more than half garbage, and writing it anew makes it smaller. */
   static isDue(segment: Segment): boolean {
-    return (
-      segment.durability === "durable" &&
-      segment.isFull &&
-      segment.isIndexed &&
-      !segment.isBusy &&
-      !segment.isDoomed &&
-      segment.diskBytes > 2 * segment.liveBytes
-    );
+    if (!segment.isIndexed || segment.isBusy || segment.isDoomed) return false;
+    const { diskBytes, liveBytes } = segment;
+    if (diskBytes <= 2 * liveBytes) return false;
+    const liveShare = segment.liveRecords / segment.recordCount;
+    const compactBytes = liveBytes + segment.indexBytes * liveShare;
+    return compactBytes < 0.875 * diskBytes;
   }
 
-  async #compactAll(): Promise<void> {
+  get isAnyDue(): boolean {
+    return this.#log.segments.some((each) => each !== undefined && Compaction.isDue(each));
+  }
+
+  async #compactAll(): Promise<boolean> {
     for (;;) {
-      const due = this.#log.segments.find((each) => each !== undefined && Compaction.isDue(each));
-      if (due === undefined || this.#files.fault !== undefined) return;
-      await this.#compact(due);
+      const due = this.#smallestDue();
+      if (due === undefined) return true;
+      try {
+        if (!(await this.#compact(due))) return false;
+      } catch (error) {
+        if (!(error instanceof DiskError)) throw error;
+        this.#files.counters.faults++;
+        return false;
+      }
     }
   }
 
-  async #compact(segment: Segment): Promise<void> {
+  #smallestDue(): Segment | undefined {
+    let smallest: Segment | undefined;
+    for (const segment of this.#log.segments) {
+      if (segment === undefined || !Compaction.isDue(segment)) continue;
+      if (smallest === undefined || segment.liveBytes < smallest.liveBytes) smallest = segment;
+    }
+    return smallest;
+  }
+
+  /** Returns whether the segment is no longer due. */
+  async #compact(segment: Segment): Promise<boolean> {
+    if (segment.hasSettlements && !(await this.#files.secureSettlements())) return false;
     await this.#residency.load(segment);
-    if (!segment.isResident || !Compaction.isDue(segment)) return;
-    segment.isBusy = true;
+    if (!segment.isResident || !Compaction.isDue(segment)) return true;
+    segment.hold();
+    segment.isCompacting = true;
     try {
-      const packed = pack(segment);
-      const old = { generation: segment.generation, file: segment.file };
-      const generation = segment.generation + 1;
-      const path = (kind: "seg" | "idx", of: number) =>
-        this.#files.pathOf(segmentFileName(segment.number, of, kind));
-      await this.#writeSafely(path("idx", generation), packed.index);
-      const file = await this.#disk.open(path("seg", generation), "create");
-      await file.write(packed.records, 0, packed.records.length, 0);
-      await file.sync();
-      await this.#files.syncDirectory();
-      segment.generation = generation;
-      segment.file = file;
-      segment.isCompact = true;
-      segment.fileBytes = packed.records.length;
-      segment.indexBytes = packed.index.length;
-      segment.keepOnly(packed.units, packed.lengths);
-      await old.file?.close();
-      await this.#disk.remove(path("idx", old.generation));
-      await this.#disk.remove(path("seg", old.generation));
-      await this.#shortenSidecar(segment, new Set(packed.units));
+      if (segment.hasSidecar) {
+        const sidecar = await readWhole(this.#disk, this.#directory.pathIn(segment, "ack"));
+        decodeSettlements(sidecar.subarray(0, segment.sidecarBytes), (unit, queue) =>
+          noteSettled(segment, unit, queue),
+        );
+        this.#files.onSettlement(segment);
+      }
+      const packed = packRecords(segment);
+      const generation = segment.nextGeneration();
+      await this.#write(segment.number, generation, packed);
+      this.#replace(segment, generation, packed);
+      if (segment.hasSidecar) await this.#dropSidecar(segment);
       this.#files.counters.compactions++;
+      return true;
     } finally {
-      segment.isBusy = false;
-      this.#files.onSettlement(segment);
+      segment.isCompacting = false;
+      this.#files.letGo(segment);
     }
   }
 
-  /** Of settlements only those of records that live, for another queue, still mean anything. */
-  async #shortenSidecar(segment: Segment, living: ReadonlySet<number>): Promise<void> {
-    if (segment.sidecarBytes === 0) return;
-    const path = this.#files.path(segment, "ack");
-    const pairs: number[] = [];
-    decodeSettlements(await readWhole(this.#disk, path), (unit, queue) => {
-      if (unit < 0 || living.has(unit)) pairs.push(unit, queue);
-    });
-    await segment.sidecar?.close();
-    segment.sidecar = null;
-    segment.sidecarBytes = 0;
-    if (pairs.length === 0) {
-      await this.#disk.remove(path);
-      return;
-    }
-    const batch = encodeSettlements(pairs);
-    await this.#writeSafely(`${path}.new`, batch);
-    await this.#disk.rename(`${path}.new`, path);
-    segment.sidecar = await this.#disk.open(path, "write");
-    segment.sidecarBytes = batch.length;
-  }
-
-  async #writeSafely(path: string, bytes: Buffer): Promise<void> {
-    const file = await this.#disk.open(path, "create");
+  /** The records first: where an index is whole, the records are. */
+  async #write(number: number, generation: number, packed: Packed): Promise<void> {
+    const paths = (["pak", "idx"] as const).map((kind) =>
+      this.#directory.pathOf(segmentFileName(number, generation, kind)),
+    );
     try {
-      await file.write(bytes, 0, bytes.length, 0);
-      await file.sync();
-    } finally {
-      await file.close();
+      await writeSafely(await this.#directory.create(paths[0]!), packed.records);
+      await writeSafely(await this.#directory.create(paths[1]!), packed.index);
+      await this.#directory.sync();
+    } catch (error) {
+      this.#directory.remove(paths, packed.records.length + packed.index.length);
+      throw error;
     }
   }
-}
 
-interface Packed {
-  readonly records: Buffer;
-  readonly index: Buffer;
-  readonly units: Uint32Array;
-  readonly lengths: Uint32Array;
-}
+  #replace(segment: Segment, generation: number, packed: Packed): void {
+    const old = [this.#directory.recordsPath(segment), this.#directory.pathIn(segment, "idx")];
+    const oldBytes = segment.fileBytes + segment.indexBytes;
+    segment.lastRemoval = this.#directory.remove(old, oldBytes, segment.lastRemoval);
+    segment.generation = generation;
+    segment.isCompact = true;
+    segment.fileBytes = packed.records.length;
+    segment.indexBytes = packed.index.length;
+    segment.hasSettlements = packed.hasSettlements;
+    segment.keepOnly(packed.units, packed.lengths);
+  }
 
-/** The living records of a resident segment, one after the other, with their index. */
-function pack(segment: Segment): Packed {
-  const words = segment.words!;
-  const living: number[] = [];
-  let bytes = 0;
-  for (let i = 0; i < segment.recordCount; i++) {
-    const unit = segment.unitAt(i);
-    if (words[(unit << 1) + referencesWord]! <= 0) continue;
-    living.push(unit);
-    bytes += words[(unit << 1) + bytesWord]!;
+  /** What was in it is in the records now, or its records are gone. */
+  async #dropSidecar(segment: Segment): Promise<void> {
+    await this.#files.forgetSidecar(segment);
+    await this.#disk.remove(this.#directory.pathIn(segment, "ack"));
+    segment.hasSidecar = false;
+    segment.isSidecarSuspect = false;
+    segment.sidecarBytes = 0;
   }
-  const records = Buffer.allocUnsafeSlow(bytes);
-  const lengths = new Uint32Array(living.length);
-  const index = new IndexWriter();
-  let at = 0;
-  for (const [i, unit] of living.entries()) {
-    const word = unit << 1;
-    // Its group is complete, or it would not be here; it stands for itself from now on.
-    if (kindOf(words, word) !== RecordKind.Settlements) {
-      words[word + kindWord] = kindAndTargets(RecordKind.Message, targetsOf(words, word));
-    }
-    sealRecord(words, word);
-    const length = words[word + bytesWord]!;
-    const queuesAt = word + (headBytes >>> 2);
-    index.add(unit, length, words[word + kindWord]!, words[word + userWord + 3]!, words, queuesAt);
-    segment.bytes!.copy(records, at, word << 2, (word << 2) + length);
-    lengths[i] = length;
-    at += length;
-  }
-  const finished = index.finish(segment.tail, true);
-  return { records, index: finished, units: Uint32Array.from(living), lengths };
 }

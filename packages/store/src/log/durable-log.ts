@@ -12,10 +12,13 @@ import { join } from "node:path";
 import type { Clock, Timer } from "@haremq/kernel";
 import type { Disk } from "../disk/disk.ts";
 import { Compaction } from "./compaction.ts";
-import { type ConfirmLevel, LogFiles } from "./log-files.ts";
+import { LogFiles } from "./log-files.ts";
+import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import { MessageLog } from "./message-log.ts";
+import { Quarantine } from "./quarantine.ts";
 import { Recovery } from "./recovery.ts";
 import { Residency } from "./residency.ts";
+import type { ConfirmLevel } from "./segment-writer.ts";
 
 export interface DurableLogOptions {
   readonly disk: Disk;
@@ -24,6 +27,8 @@ export interface DurableLogOptions {
   readonly confirmLevel: ConfirmLevel;
   /** Memory for segments; above it the coldest leave. */
   readonly memoryBytes: number;
+  /** Other than the usual sizes, for tests. */
+  readonly sizes?: LogSizes;
   /** See Recovery: a record that was found, and a queue that it is meant for. */
   onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
   onDurable(): void;
@@ -33,6 +38,7 @@ export interface DurableLogOptions {
 }
 
 const compactionDelayMs = 100;
+const compactionRetryMs = 1000;
 
 export class DurableLog {
   readonly log: MessageLog;
@@ -40,52 +46,60 @@ export class DurableLog {
   readonly residency: Residency;
   readonly #compaction: Compaction;
   readonly #options: DurableLogOptions;
+  readonly #quarantine: Quarantine;
   #compactionTimer: Timer | undefined;
   #isClosed = false;
   recoveredRecords = 0;
 
   private constructor(options: DurableLogOptions) {
     this.#options = options;
-    const { disk, directory, clock, confirmLevel, onDurable, onFault } = options;
-    this.log = new MessageLog();
+    const { disk, directory, clock, confirmLevel, onDurable, onFault, onDamage } = options;
+    const sizes = options.sizes ?? defaultSizes;
+    this.log = new MessageLog(undefined, sizes);
     this.files = new LogFiles(this.log, {
       disk,
       clock,
       confirmLevel,
+      sizes,
       onDurable,
       onFault,
       directory: join(directory, "log"),
       onChange: () => this.#onChange(),
     });
+    this.#quarantine = new Quarantine({
+      disk,
+      directory: join(directory, "quarantine"),
+      onDamage,
+    });
     this.residency = new Residency(this.log, this.files, {
       disk,
+      quarantine: this.#quarantine,
       spillDirectory: join(directory, "spill"),
       budgetBytes: options.memoryBytes,
-      onDamage: (segment, units) => {
-        options.onDamage(`segment ${segment.number}: ${units.length} records are damaged`);
-      },
     });
     this.#compaction = new Compaction(this.log, this.files, this.residency, disk);
   }
 
   static async open(options: DurableLogOptions): Promise<DurableLog> {
-    const { disk, directory } = options;
+    const { disk, directory, onMessage } = options;
     const durable = new DurableLog(options);
     await disk.makeDirectory(join(directory, "log"));
     await disk.makeDirectory(join(directory, "spill"));
+    await disk.syncDirectory(directory);
     for (const name of await disk.list(join(directory, "spill"))) {
       await disk.remove(join(directory, "spill", name));
     }
+    const { log, files } = durable;
     const recovery = new Recovery({
-      log: durable.log,
+      log,
       disk,
-      directory: join(directory, "log"),
-      quarantineDirectory: join(directory, "quarantine"),
-      onMessage: options.onMessage,
-      onDamage: options.onDamage,
+      files,
+      quarantine: durable.#quarantine,
+      onMessage,
     });
     await recovery.run();
     durable.recoveredRecords = recovery.records;
+    files.start();
     return durable;
   }
 
@@ -96,15 +110,16 @@ export class DurableLog {
 
   #onChange(): void {
     this.residency.relieve();
-    if (this.#compactionTimer !== undefined || this.#isClosed) return;
-    if (!this.log.segments.some((each) => each !== undefined && Compaction.isDue(each))) return;
-    this.#compactionTimer = this.#options.clock.schedule(compactionDelayMs, () => {
-      this.#compaction
-        .run()
-        .catch((error: Error) => this.#options.onFault(error))
-        .finally(() => {
-          this.#compactionTimer = undefined;
-        });
+    if (this.#compactionTimer !== undefined || this.#isClosed || !this.#compaction.isAnyDue) return;
+    this.#compactIn(compactionDelayMs);
+  }
+
+  #compactIn(delayMs: number): void {
+    this.#compactionTimer = this.#options.clock.schedule(delayMs, () => {
+      void this.#compaction.run().then((isDone) => {
+        this.#compactionTimer = undefined;
+        if (!isDone && !this.#isClosed) this.#compactIn(compactionRetryMs);
+      });
     });
   }
 
@@ -112,6 +127,7 @@ export class DurableLog {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#compactionTimer?.cancel();
+    await this.#compaction.running;
     await this.files.close();
   }
 }

@@ -2,36 +2,40 @@
  * The files of the message log: writes what is appended, in order and in groups, notes settlements in
  * sidecars, removes the files of dead segments. One round at a time:
  *
- *     1. write and sync all records appended so far, segment after segment
- *     2. tell who waits that everything up to there is durable
- *     3. append the settlements gathered before the round to their sidecars
- *     4. remove the segments that had died before the round
+ *     1. write and sync all records appended so far, segment after segment, telling those who wait
+ *     2. append the settlements gathered before the round to their sidecars
+ *     3. remove the segments that had died before the round
  *
- * So a settlement or a removal never reaches the disk before a record that was appended earlier: a
- * message that moves from one queue to another is in one of them after any crash.
+ * So a settlement or a removal never reaches the disk before a record that was appended earlier. When
+ * records cannot be written nothing more is told durable until they can, and whole rounds are tried
+ * again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its queues are
+ * drained, unless there is a group among the records that wait: what was settled with it has to wait
+ * with it.
  *
- * When a write or sync fails nothing more is told durable. The file is given up: once the trouble is
- * over, the segment, which is still whole in memory, is written into a new one. Nothing is assumed
- * about a file whose sync has failed.
+ * Invariants:
+ * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
+ * - A settlement that came with a group is noted after the group is safe. The group's own record of it
+ *   goes after the note is safe.
  */
 
-import { join } from "node:path";
 import type { Clock, Timer } from "@haremq/kernel";
-import type { Disk, DiskFile } from "../disk/disk.ts";
+import { type Disk, DiskError } from "../disk/disk.ts";
 import { LogCounters } from "./log-counters.ts";
+import { LogDirectory } from "./log-directory.ts";
+import type { LogSizes } from "./log-sizes.ts";
 import type { LogDisk, MessageLog } from "./message-log.ts";
 import type { Segment } from "./segment.ts";
-import { encodeSettlements, type FileKind, segmentFileName } from "./segment-file.ts";
-import { indexOf, sealRecords } from "./segment-seal.ts";
+import { type ConfirmLevel, SegmentWriter } from "./segment-writer.ts";
+import { Sidecars } from "./sidecars.ts";
 
-/** What a confirm stands for. */
-export type ConfirmLevel = "disk" | "os";
+export type { ConfirmLevel } from "./segment-writer.ts";
 
 export interface LogFilesOptions {
   readonly disk: Disk;
   readonly directory: string;
   readonly clock: Clock;
   readonly confirmLevel: ConfirmLevel;
+  readonly sizes: LogSizes;
   /** `durablePosition` of the log has grown. */
   onDurable(): void;
   /** Memory has been taken for a new segment, or a round has ended. */
@@ -40,8 +44,6 @@ export interface LogFilesOptions {
   onFault(error: Error | undefined): void;
 }
 
-/** The most that one round writes at once, so that no group waits long for its checksums. */
-const roundBytesMax = 2 * 1024 * 1024;
 /** Settlements alone are not urgent. */
 const settlementDelayMs = 20;
 const retryDelayMs = 500;
@@ -49,27 +51,41 @@ const retryDelayMs = 500;
 export class LogFiles implements LogDisk {
   readonly #log: MessageLog;
   readonly #options: LogFilesOptions;
+  readonly #writer: SegmentWriter;
+  readonly #sidecars: Sidecars;
+  readonly directory: LogDirectory;
+  readonly counters = new LogCounters();
   /** Segments with records to write, in the order of their numbers. */
   readonly #unwritten: Segment[] = [];
+  /** Segments that are written and have no index yet. */
+  readonly #unindexed: Segment[] = [];
+  #indexing: Promise<void> | undefined;
   #settled = new Set<Segment>();
   #doomed: Segment[] = [];
-  /** Records that live until the settlements made so far are safe without them. */
-  #held: number[] = [];
+  #secureRequests: ((isSecure: boolean) => void)[] = [];
+  /** Nothing is written before recovery has seen everything. */
+  #isStarted = false;
   #isScheduled = false;
   #isRunning = false;
   #isClosed = false;
   #fault: Error | undefined;
   #timer: Timer | undefined;
   #idle: (() => void)[] = [];
-  #directoryChanged = false;
-  readonly counters = new LogCounters();
 
   constructor(log: MessageLog, options: LogFilesOptions) {
+    const { disk, clock, confirmLevel, sizes } = options;
     this.#log = log;
     this.#options = options;
+    const directory = new LogDirectory(disk, options.directory);
+    this.directory = directory;
+    this.#sidecars = new Sidecars(disk, directory);
+    const { counters } = this;
+    const { roundBytes } = sizes;
+    this.#writer = new SegmentWriter({ log, directory, clock, confirmLevel, counters, roundBytes });
     log.disk = this;
   }
 
+  /** Why nothing becomes durable at the moment. */
   get fault(): Error | undefined {
     return this.#fault;
   }
@@ -89,130 +105,118 @@ export class LogFiles implements LogDisk {
   onSettlement(segment: Segment): void {
     if (this.#settled.has(segment)) return;
     this.#settled.add(segment);
-    if (!this.#isScheduled && this.#timer === undefined) {
-      this.#timer = this.#options.clock.schedule(settlementDelayMs, () => {
-        this.#timer = undefined;
-        if (!this.#isScheduled) this.#schedule();
-      });
-    }
-  }
-
-  /** Releases a Settlements record once the sidecars say the same. */
-  holdUntilSettled(handle: number): void {
-    this.#held.push(handle);
-    if (!this.#isScheduled) this.#schedule();
+    if (!this.#isScheduled) this.#wakeUpIn(settlementDelayMs);
   }
 
   onDead(segment: Segment): boolean {
+    if (segment.durability === "transient" && !segment.isBusy) {
+      if (segment.spillPath !== undefined) this.discardSpilled(segment);
+      return true;
+    }
     segment.isDoomed = true;
     this.#doomed.push(segment);
     if (!this.#isScheduled) this.#schedule();
     return false;
   }
 
+  /** Who held a segment does so no longer. */
+  letGo(segment: Segment): void {
+    segment.letGo();
+    const isAwaited = segment.isDoomed || this.#settled.has(segment);
+    if (isAwaited || this.directory.hasRemovals) this.#schedule();
+  }
+
   // Rounds
+
+  /** From now on, files are written. */
+  start(): void {
+    this.#isStarted = true;
+    if (this.#isScheduled) this.#schedule();
+  }
 
   #schedule(): void {
     if (this.#isClosed) return;
     this.#isScheduled = true;
-    if (!this.#isRunning && this.#fault === undefined) setImmediate(() => void this.#run());
+    if (!this.#isStarted || this.#isRunning || this.#fault !== undefined) return;
+    setImmediate(() => void this.#run());
+  }
+
+  #wakeUpIn(delayMs: number): void {
+    if (this.#isClosed) return;
+    this.#timer ??= this.#options.clock.schedule(delayMs, () => {
+      this.#timer = undefined;
+      this.#isScheduled = true;
+      void this.#run();
+    });
   }
 
   async #run(): Promise<void> {
-    if (this.#isRunning || this.#fault !== undefined) return;
+    if (this.#isRunning || !this.#isStarted) return;
     this.#isRunning = true;
     try {
       while (this.#isScheduled) {
         this.#isScheduled = false;
         await this.#round();
         this.#options.onChange();
+        if (this.#fault !== undefined) break;
       }
-    } catch (error) {
-      this.#onFailure(error as Error);
     } finally {
       this.#isRunning = false;
     }
-    if (this.#fault !== undefined) return;
-    if (this.#isScheduled) void this.#run();
-    else this.#tellIdle();
+    if (this.#fault !== undefined) this.#tryAgain();
+    this.#tellIdle();
   }
 
   async #round(): Promise<void> {
     this.#log.flushNotes();
     const settled = this.#settled;
     const doomed = this.#doomed;
-    const unwrittenThen = this.#log.position;
-    const held = this.#held;
+    const upTo = this.#log.position;
     this.#settled = new Set();
     this.#doomed = [];
-    this.#held = [];
-    try {
-      await this.#writeRecords(unwrittenThen);
-      await this.#writeSettlements(settled);
-      if (held.length > 0) await this.#releaseHeld(held, settled);
-      await this.#removeDoomed(doomed);
-    } catch (error) {
-      // Whatever has not been done is done by a later round.
-      for (const segment of settled) if (segment.settlements.length > 0) this.#settled.add(segment);
-      this.#doomed.push(...doomed.filter((segment) => !segment.isForgotten));
-      this.#held.push(...held);
-      throw error;
+    this.#goOnIndexing();
+    await this.#giveUpSuspects();
+    const failure = await caught(this.#writeRecords(upTo));
+    this.#noteFault(failure);
+    if (failure !== undefined && this.#log.durablePosition < this.#log.groupPosition) {
+      for (const segment of settled) this.#settled.add(segment);
+      this.#doomed.unshift(...doomed);
+    } else {
+      const areNoted = await this.#noteSettlements(settled);
+      await this.#removeDoomed(doomed, areNoted);
+      await this.#answerSecureRequests(areNoted);
     }
+    await this.#sweep();
   }
+
+  // Step 1: records
 
   /** Writes records up to the position, and perhaps some more. */
   async #writeRecords(upTo: number): Promise<void> {
-    while (this.#unwritten.length > 0 && this.#log.durablePosition < upTo) {
-      const segment = this.#unwritten[0]!;
-      if (segment.isDoomed && segment.file === null) {
-        // It has lived and died without ever touching the disk.
+    for (;;) {
+      const segment = this.#unwritten[0];
+      if (segment === undefined) return;
+      if (this.#needNotBeWritten(segment)) {
+        this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
+      } else if (segment.writtenTo < segment.tail) {
+        const isSafe = this.#log.durablePosition >= upTo && segment.abandoned.length === 0;
+        if (isSafe) return;
+        await this.#writer.write(segment);
+        this.#becomeDurable(segment.positionBase + segment.syncedTo);
+      } else if (segment.isFull) {
         this.#unwritten.shift();
-        continue;
-      }
-      await this.#writeSegment(segment);
-      if (segment.writtenTo === segment.tail && segment.isFull) {
-        this.#unwritten.shift();
-        await this.#finishSegment(segment);
-      } else if (segment.writtenTo === segment.tail) {
-        break;
+        this.#finish(segment);
+      } else {
+        return;
       }
     }
   }
 
-  async #writeSegment(segment: Segment): Promise<void> {
-    const from = segment.writtenTo;
-    if (from === segment.tail) return;
-    if (segment.syncedTo > 0) this.#log.appendMark(segment);
-    const sealed = sealRecords(segment, roundBytesMax);
-    const to = sealed.end;
-    const startedMs = this.#options.clock.nowMs();
-    segment.isBusy = true;
-    try {
-      segment.file ??= await this.#createFile(segment);
-      await segment.file.write(segment.bytes!, from, to - from, from);
-      segment.writtenTo = to;
-      segment.writtenRecords = sealed.records;
-      segment.fileBytes = to;
-      if (this.#options.confirmLevel === "disk") await this.#sync(segment.file);
-      segment.syncedTo = to;
-    } finally {
-      segment.isBusy = false;
-    }
-    this.counters.onFlush(to - from, this.#options.clock.nowMs() - startedMs);
-    this.#becomeDurable(segment.positionBase + to);
-  }
-
-  async #createFile(segment: Segment): Promise<DiskFile> {
-    this.#directoryChanged = true;
-    return this.#options.disk.open(this.path(segment, "seg"), "create");
-  }
-
-  async #sync(file: DiskFile): Promise<void> {
-    await file.sync();
-    if (!this.#directoryChanged) return;
-    await this.#options.disk.syncDirectory(this.#options.directory);
-    this.#directoryChanged = false;
+  /** It has lived and died without ever touching the disk, or can do without more of it. */
+  #needNotBeWritten(segment: Segment): boolean {
+    if (!segment.isDoomed || segment.hasSettlements) return false;
+    return segment.fileBytes === 0 || this.#fault !== undefined;
   }
 
   #becomeDurable(position: number): void {
@@ -221,127 +225,200 @@ export class LogFiles implements LogDisk {
     this.#options.onDurable();
   }
 
-  /** A full segment gets its index, so that recovery need not read its records. */
-  async #finishSegment(segment: Segment): Promise<void> {
-    if (segment.isDoomed) return;
-    if (this.#options.confirmLevel === "os") await segment.file!.sync();
-    segment.isBusy = true;
-    try {
-      const index = indexOf(segment);
-      const file = await this.#options.disk.open(this.path(segment, "idx"), "create");
-      await file.write(index, 0, index.length, 0);
-      await file.close();
-      segment.indexBytes = index.length;
-      segment.isIndexed = true;
-    } finally {
-      segment.isBusy = false;
+  async #giveUpSuspects(): Promise<void> {
+    for (const segment of this.#unwritten) {
+      if (segment.isSuspect) await caught(this.#writer.abandon(segment));
     }
   }
 
-  async #writeSettlements(settled: ReadonlySet<Segment>): Promise<void> {
+  /** Has the index written of a full segment, beside the rounds. */
+  #finish(segment: Segment): void {
+    segment.hold();
+    this.#unindexed.push(segment);
+    this.#goOnIndexing();
+  }
+
+  #goOnIndexing(): void {
+    if (this.#unindexed.length === 0) return;
+    this.#indexing ??= this.#writeIndexes().finally(() => {
+      this.#indexing = undefined;
+    });
+  }
+
+  async #writeIndexes(): Promise<void> {
+    for (;;) {
+      const segment = this.#unindexed[0];
+      if (segment === undefined) return;
+      const isDead = segment.isDoomed;
+      const failure = isDead ? undefined : await caught(this.#writer.finish(segment));
+      if (failure !== undefined && !segment.isSuspect) {
+        this.counters.faults++;
+        this.#wakeUpIn(retryDelayMs);
+        return;
+      }
+      this.#unindexed.shift();
+      // Its last sync has failed, at level os: all of it goes to another file.
+      if (segment.isSuspect) this.#unwritten.unshift(segment);
+      this.letGo(segment);
+      this.#options.onChange();
+    }
+  }
+
+  // Step 2: settlements
+
+  /** Returns whether all of them are in their sidecars. */
+  async #noteSettlements(settled: ReadonlySet<Segment>): Promise<boolean> {
+    let areNoted = true;
     for (const segment of settled) {
-      const pairs = segment.settlements;
-      if (pairs.length === 0 || segment.isDoomed || segment.isBusy) {
-        if (segment.isBusy) this.#settled.add(segment);
+      if (segment.settlements.length === 0 || segment.isDoomed) continue;
+      let failure: DiskError | undefined;
+      if (!segment.isCompacting) failure = await caught(this.#sidecars.append(segment));
+      if (segment.settlements.length === 0) continue;
+      this.#settled.add(segment);
+      if (failure === undefined && !segment.isCompacting) {
+        this.#wakeUpIn(settlementDelayMs);
         continue;
       }
-      const batch = encodeSettlements(pairs);
-      if (segment.sidecar === null) {
-        segment.sidecar = await this.#options.disk.open(this.path(segment, "ack"), "create");
-        this.#directoryChanged = true;
-      }
-      await segment.sidecar.write(batch, 0, batch.length, segment.sidecarBytes);
-      segment.sidecarBytes += batch.length;
-      // What came while this was written is behind what was written.
-      segment.settlements = segment.settlements.slice(pairs.length);
+      areNoted = false;
+      if (failure !== undefined) this.#tryLater();
+    }
+    return areNoted;
+  }
+
+  /**
+   * Makes all settlements safe that have been made so far. Returns false if that is not possible now.
+   */
+  secureSettlements(): Promise<boolean> {
+    if (this.#isClosed || this.#fault !== undefined) return Promise.resolve(false);
+    const request = new Promise<boolean>((resolve) => this.#secureRequests.push(resolve));
+    this.#schedule();
+    return request;
+  }
+
+  /** What is in the segment's sidecar may never have reached the disk, and others depend on it. */
+  distrustSidecar(segment: Segment): void {
+    this.#sidecars.distrust(segment);
+  }
+
+  /** The segment's sidecar goes, and all that was in it is safe elsewhere. */
+  forgetSidecar(segment: Segment): Promise<void> {
+    return this.#sidecars.forget(segment);
+  }
+
+  async #answerSecureRequests(areNoted: boolean): Promise<void> {
+    if (this.#secureRequests.length === 0) return;
+    const requests = this.#secureRequests;
+    this.#secureRequests = [];
+    const isSecure = areNoted && (await this.#secure());
+    for (const resolve of requests) resolve(isSecure);
+  }
+
+  async #secure(): Promise<boolean> {
+    try {
+      return await this.#sidecars.secure();
+    } catch (error) {
+      demandDiskError(error);
+      this.#tryLater();
+      return false;
     }
   }
 
-  /** The settlements that these records repeat are in their sidecars: make them safe there. */
-  async #releaseHeld(held: number[], settled: ReadonlySet<Segment>): Promise<void> {
-    for (const segment of settled) if (!segment.isDoomed) await segment.sidecar?.sync();
-    for (const handle of held.splice(0)) this.#log.release(handle);
-  }
+  // Step 3: what is dead
 
-  async #removeDoomed(doomed: readonly Segment[]): Promise<void> {
+  async #removeDoomed(doomed: readonly Segment[], areNoted: boolean): Promise<void> {
+    let areSecure: boolean | undefined;
     for (const segment of doomed) {
       // One that is still to be written gives its position away first.
-      if (segment.isBusy || this.#unwritten.includes(segment)) {
-        this.#doomed.push(segment);
-        continue;
+      let mayGo = !segment.isBusy && !this.#unwritten.includes(segment);
+      if (mayGo && segment.hasSettlements) {
+        areSecure ??= areNoted && (await this.#secure());
+        mayGo = areSecure;
+        if (!mayGo) this.#wakeUpIn(retryDelayMs);
       }
-      await this.removeFiles(segment);
-      this.#log.forget(segment);
+      if (mayGo) await this.#remove(segment);
+      else this.#doomed.push(segment);
     }
   }
 
-  /** Removes the files of the segment's current generation. */
-  async removeFiles(segment: Segment): Promise<void> {
-    const { disk } = this.#options;
-    await segment.file?.close();
-    await segment.sidecar?.close();
-    segment.file = null;
-    segment.sidecar = null;
-    // The records go last: an index or sidecar without them means nothing.
-    if (segment.sidecarBytes > 0) await disk.remove(this.path(segment, "ack"));
-    if (segment.indexBytes > 0) await disk.remove(this.path(segment, "idx"));
-    if (segment.fileBytes > 0) await disk.remove(this.path(segment, "seg"));
-    segment.fileBytes = 0;
-    segment.indexBytes = 0;
-    segment.sidecarBytes = 0;
+  async #remove(segment: Segment): Promise<void> {
+    if (segment.durability === "transient") {
+      if (segment.spillPath !== undefined) this.discardSpilled(segment);
+    } else {
+      await caught(this.#sidecars.forget(segment));
+      const file = segment.file;
+      segment.file = null;
+      if (file !== null) await caught(file.close());
+      this.#removeFiles(segment);
+    }
+    this.#log.forget(segment);
   }
 
-  path(segment: Segment, kind: FileKind): string {
-    return this.pathOf(segmentFileName(segment.number, segment.generation, kind));
+  /** First the records, for without them index and sidecar mean nothing. */
+  #removeFiles(segment: Segment): void {
+    const { directory } = this;
+    const { abandoned, abandonedBytes, fileBytes, indexBytes, sidecarBytes } = segment;
+    let last = segment.lastRemoval;
+    if (abandoned.length > 0) last = directory.remove(abandoned, abandonedBytes, last);
+    if (fileBytes === 0 && !segment.hasSidecar && !segment.isIndexed) return;
+    last = directory.remove([directory.recordsPath(segment)], fileBytes, last);
+    const rest = [directory.pathIn(segment, "idx"), directory.pathIn(segment, "ack")];
+    directory.remove(rest, indexBytes + sidecarBytes, last);
   }
 
-  pathOf(name: string): string {
-    return join(this.#options.directory, name);
+  /** Has a transient segment's file removed. */
+  discardSpilled(segment: Segment): void {
+    this.directory.remove([segment.spillPath!], segment.fileBytes);
+    segment.spillPath = undefined;
+    this.#wakeUpIn(settlementDelayMs);
   }
 
-  syncDirectory(): Promise<void> {
-    return this.#options.disk.syncDirectory(this.#options.directory);
+  /** Removals that wait for a sync of the directory get one before they add up to something. */
+  async #sweep(): Promise<void> {
+    const { directory } = this;
+    let isClean = await directory.sweep();
+    if (directory.bytesToRemove > this.#options.sizes.segmentBytes / 4) {
+      isClean = (await caught(directory.sync())) === undefined && (await directory.sweep());
+    }
+    if (!isClean) this.#tryLater();
   }
 
   // Trouble
 
-  #onFailure(error: Error): void {
-    this.#fault = error;
-    this.counters.faults++;
-    this.#options.onFault(error);
-    this.#isScheduled = true;
-    this.#timer?.cancel();
-    this.#timer = this.#options.clock.schedule(retryDelayMs, () => void this.#recover());
+  #noteFault(failure: DiskError | undefined): void {
+    const before = this.#fault;
+    this.#fault = failure;
+    if (failure !== undefined) this.counters.faults++;
+    if (failure !== undefined && before === undefined) this.#options.onFault(failure);
+    if (failure === undefined && before !== undefined) this.#options.onFault(undefined);
   }
 
-  /** Begins the segment that could not be written in a new file, with all of it. */
-  async #recover(): Promise<void> {
+  /** Records could not be written: the next round is a while away. */
+  #tryAgain(): void {
+    if (this.#fault !== undefined && isFull(this.#fault)) this.#log.endDeadTail();
+    this.#isScheduled = true;
+    this.#timer?.cancel();
     this.#timer = undefined;
-    const segment = this.#unwritten[0];
-    if (segment !== undefined) {
-      await segment.file?.close().catch(() => undefined);
-      segment.file = null;
-      segment.generation++;
-      segment.writtenTo = 0;
-      segment.writtenRecords = 0;
-      segment.fileBytes = 0;
-    }
-    this.#fault = undefined;
-    await this.#run();
-    if (this.#fault === undefined) this.#options.onFault(undefined);
+    this.#wakeUpIn(retryDelayMs);
+  }
+
+  /** Something less urgent could not be done. */
+  #tryLater(): void {
+    this.counters.faults++;
+    this.#wakeUpIn(retryDelayMs);
   }
 
   // The end
 
   /** Resolves when everything appended so far has been written, or cannot be. */
   async settleDown(): Promise<void> {
-    if (this.#fault !== undefined) return;
+    if (this.#fault !== undefined || !this.#isStarted) return;
     this.#timer?.cancel();
     this.#timer = undefined;
     this.#isScheduled = true;
     const idle = new Promise<void>((resolve) => this.#idle.push(resolve));
     if (!this.#isRunning) void this.#run();
     await idle;
+    await this.#indexing;
   }
 
   /** Ends the last segment with its index, and closes all files. */
@@ -350,18 +427,44 @@ export class LogFiles implements LogDisk {
     this.#isClosed = true;
     this.#timer?.cancel();
     const tail = this.#log.tailSegment;
-    if (tail !== null && tail.file !== null && this.#fault === undefined) {
-      await this.#finishSegment(tail);
+    const isWritten = tail !== null && tail.fileBytes > 0 && tail.writtenTo === tail.tail;
+    if (isWritten && this.#fault === undefined && !tail.isDoomed) {
+      tail.isFull = true;
+      this.#finish(tail);
     }
-    for (const segment of this.#log.segments) {
-      await segment?.file?.close();
-      await segment?.sidecar?.close();
+    await this.#indexing;
+    if (this.directory.hasRemovals) {
+      await caught(this.directory.sync());
+      await this.directory.sweep();
     }
+    await this.#sidecars.closeAll();
+    for (const segment of this.#log.segments) await segment?.file?.close();
   }
 
   #tellIdle(): void {
     const waiting = this.#idle;
     this.#idle = [];
     for (const resolve of waiting) resolve();
+    if (this.#fault === undefined) return;
+    for (const resolve of this.#secureRequests.splice(0)) resolve(false);
   }
+}
+
+/** The disk's error, if that is what the promise comes to. Any other is a mistake of ours. */
+async function caught(promise: Promise<void>): Promise<DiskError | undefined> {
+  try {
+    await promise;
+    return undefined;
+  } catch (error) {
+    return demandDiskError(error);
+  }
+}
+
+function demandDiskError(error: unknown): DiskError {
+  if (error instanceof DiskError) return error;
+  throw error;
+}
+
+function isFull(error: Error): boolean {
+  return error instanceof DiskError && ["ENOSPC", "EDQUOT"].includes(error.code);
 }

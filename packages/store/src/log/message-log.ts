@@ -12,13 +12,14 @@
  * order in which it came: what is durable is always a prefix of what was appended.
  *
  * Invariants:
- * - A handle is slot x units a segment + unit. Handles of living records are unique and never change.
+ * - A handle is slot x units a slot + unit. Handles of living records are unique and never change.
  * - `durablePosition` never passes a record that could be lost.
  * - Memory of segments comes from a pool and goes back to it, hottest first.
  *
  * This is a hot file.
  */
 
+import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import {
   bytesWord,
   headBytes,
@@ -31,6 +32,7 @@ import {
   userWord,
 } from "./record.ts";
 import { type Durability, Segment, unitBits } from "./segment.ts";
+import { deliveredFlag } from "./segment-file.ts";
 import { SlabPool } from "./slab-pool.ts";
 
 /** What an operator may know of the log. */
@@ -51,19 +53,27 @@ export interface LogDisk {
   onTurn(): void;
   /** A durable segment has a settlement to note. */
   onSettlement(segment: Segment): void;
-  /** Nothing lives in the segment any more: its files may go. Returns false to keep its memory. */
+  /** Who held the segment in memory does so no longer. */
+  letGo(segment: Segment): void;
+  /**
+   * Nothing lives in the segment any more: its files may go. Returns false to keep the segment for the
+   * time being, and forgets it later.
+   */
   onDead(segment: Segment): boolean;
 }
 
-const segmentBytes = 16 * 1024 * 1024;
-const segmentUnits = segmentBytes >>> unitBits;
-/** Transient records come and go: small segments stay in the processor's cache. */
-const transientSegmentBytes = 1024 * 1024;
+/** How many units a slot has room for in a handle. */
+const slotUnits = defaultSizes.segmentBytes >>> unitBits;
+/** Offsets within a segment are 32 bits in places. */
+const groupBytesMax = 1024 * 1024 * 1024;
 
 export class MessageLog {
+  /** By slot: one that is larger than others is there several times. */
   readonly segments: (Segment | undefined)[] = [];
   readonly #freeSlots: number[] = [];
   readonly pool: SlabPool;
+  readonly #segmentBytes: number;
+  readonly #transientSegmentBytes: number;
   #nextNumber = 1;
   #durable: Segment | null = null;
   #transient: Segment | null = null;
@@ -74,6 +84,8 @@ export class MessageLog {
   position = 0;
   /** Up to here everything is safe. */
   durablePosition = 0;
+  /** Where the last group ended. */
+  groupPosition = 0;
   disk: LogDisk | undefined;
 
   /** Where the record last appended or opened lies: its segment's bytes and words... */
@@ -84,8 +96,11 @@ export class MessageLog {
   /** ...and the byte offset of its user's bytes. */
   contentStart = 0;
 
-  constructor(spareBytesMax = 64 * 1024 * 1024) {
-    this.pool = new SlabPool(spareBytesMax);
+  constructor(spareBytesMax = 64 * 1024 * 1024, sizes: LogSizes = defaultSizes) {
+    const { segmentBytes, transientSegmentBytes } = sizes;
+    this.#segmentBytes = segmentBytes;
+    this.#transientSegmentBytes = transientSegmentBytes;
+    this.pool = new SlabPool(spareBytesMax, [segmentBytes, transientSegmentBytes]);
     this.bytes = Buffer.alloc(0);
     this.words = new Int32Array(0);
   }
@@ -95,7 +110,7 @@ export class MessageLog {
     const size = recordBytes(0, length);
     let segment = this.#transient;
     if (segment === null || segment.tail + size > segment.bytes!.length) {
-      if (size > transientSegmentBytes) {
+      if (size > this.#transientSegmentBytes) {
         return this.#appendTo(this.#alone("transient", size), size, noQueues);
       }
       segment = this.#turn("transient");
@@ -113,7 +128,7 @@ export class MessageLog {
     const size = recordBytes(queues.length, length);
     let segment = this.#durable;
     if (segment === null || segment.tail + size > segment.bytes!.length) {
-      if (size > segmentBytes) {
+      if (size > this.#segmentBytes) {
         // Positions grow along the segments, so the one being filled ends here.
         if (segment !== null) this.#finish(segment);
         this.#durable = null;
@@ -125,20 +140,26 @@ export class MessageLog {
     const handle = this.#appendTo(segment, size, queues);
     this.words[this.word + kindWord] = kindAndTargets(kind, queues.length);
     this.position += size;
+    if (kind !== RecordKind.Message) {
+      this.groupPosition = this.position;
+      if (kind === RecordKind.Settlements) segment.hasSettlements = true;
+    }
     disk.onAppend(segment);
     return handle;
   }
 
   /**
    * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a group
-   * of records is valid as a whole or not at all.
+   * of records, the last of kind GroupEnd and appended in one go, is valid as a whole or not at all.
    */
   beginGroup(bytes: number): void {
     const segment = this.#durable;
     if (this.disk === undefined) return;
     if (segment !== null && segment.tail + bytes <= segment.bytes!.length) return;
+    if (bytes > groupBytesMax) throw new RangeError(`a group of ${bytes} bytes is too large`);
+    const capacity = Math.max(this.#segmentBytes, (bytes + 7) & ~7);
+    this.#durable = this.#newSegment("durable", capacity, slotsFor(bytes));
     if (segment !== null) this.#finish(segment);
-    this.#durable = this.#newSegment("durable", Math.max(segmentBytes, bytes));
   }
 
   /**
@@ -169,20 +190,19 @@ export class MessageLog {
     this.words = words;
     this.word = word;
     this.contentStart = target << 2;
-    return segment.slot * segmentUnits + (start >>> unitBits);
+    return segment.slot * slotUnits + (start >>> unitBits);
   }
 
   /** Whether the record can be opened without reading from disk first. */
   isResident(handle: number): boolean {
-    return this.segments[Math.floor(handle / segmentUnits)]!.words !== null;
+    return this.segments[Math.floor(handle / slotUnits)]!.words !== null;
   }
 
   /** Leaves `bytes`, `words`, `word` and `contentStart` standing on a resident record. */
   open(handle: number): void {
-    const slot = Math.floor(handle / segmentUnits);
-    const segment = this.segments[slot]!;
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
     const words = segment.words!;
-    const word = (handle - slot * segmentUnits) << 1;
+    const word = (handle - segment.slot * slotUnits) << 1;
     segment.touchedAt = ++this.#events;
     this.bytes = segment.bytes!;
     this.words = words;
@@ -190,22 +210,26 @@ export class MessageLog {
     this.contentStart = (word << 2) + headBytes + (words[word + kindWord]! >>> 8) * 4;
   }
 
+  /** Whether the record, which is resident, has turned out damaged: nothing is left but to settle it. */
+  isLost(handle: number): boolean {
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
+    return kindOf(segment.words!, (handle - segment.slot * slotUnits) << 1) === RecordKind.Lost;
+  }
+
   retain(handle: number): void {
-    const slot = Math.floor(handle / segmentUnits);
-    this.segments[slot]!.retain(handle - slot * segmentUnits);
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
+    segment.retain(handle - segment.slot * slotUnits);
   }
 
   release(handle: number): void {
-    const slot = Math.floor(handle / segmentUnits);
-    const segment = this.segments[slot]!;
-    if (segment.release(handle - slot * segmentUnits)) this.#onRecordDead(segment);
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
+    if (segment.release(handle - segment.slot * slotUnits)) this.#onRecordDead(segment);
   }
 
   /** The queue with this number has no more claim on the record, now and after a restart. */
   settle(handle: number, queue: number): void {
-    const slot = Math.floor(handle / segmentUnits);
-    const segment = this.segments[slot]!;
-    const unit = handle - slot * segmentUnits;
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
+    const unit = handle - segment.slot * slotUnits;
     const isDead = segment.release(unit);
     if (segment.durability === "durable" && this.disk !== undefined) {
       // What dies before it was written is written as dead, or not at all.
@@ -220,11 +244,23 @@ export class MessageLog {
 
   /** Keeps a resident record in memory until it is unpinned. */
   pin(handle: number): void {
-    this.segmentOf(handle).pins++;
+    this.segmentOf(handle).hold();
   }
 
   unpin(handle: number): void {
-    this.segmentOf(handle).pins--;
+    const segment = this.segmentOf(handle);
+    if (this.disk === undefined) segment.letGo();
+    else this.disk.letGo(segment);
+  }
+
+  /** Whether the record is written to disk to survive. */
+  isDurable(handle: number): boolean {
+    return this.segmentOf(handle).durability === "durable";
+  }
+
+  /** What a Settlements record calls a record: its segment's number, and its unit. */
+  placeOf(handle: number): readonly [segment: number, unit: number] {
+    return [this.segmentOf(handle).number, this.unitOf(handle)];
   }
 
   /**
@@ -232,8 +268,7 @@ export class MessageLog {
    * is to know: they may have been seen.
    */
   noteDelivered(note: DeliveryNote, handle: number): void {
-    const slot = Math.floor(handle / segmentUnits);
-    const segment = this.segments[slot]!;
+    const segment = this.segments[Math.floor(handle / slotUnits)]!;
     if (segment.durability !== "durable" || this.disk === undefined) return;
     if (note.segment !== segment) {
       if (note.segment !== null) this.#writeNote(note);
@@ -241,7 +276,7 @@ export class MessageLog {
       this.#notes.push(note);
       this.disk.onSettlement(segment);
     }
-    note.unit = handle - slot * segmentUnits;
+    note.unit = handle - segment.slot * slotUnits;
   }
 
   /** Gives what was noted of deliveries to the segments, which write it with their settlements. */
@@ -262,42 +297,59 @@ export class MessageLog {
 
   /** Which segment a handle's record is in, for loading and unloading. */
   segmentOf(handle: number): Segment {
-    return this.segments[Math.floor(handle / segmentUnits)]!;
-  }
-
-  /** Whether the record is written to disk to survive. */
-  isDurable(handle: number): boolean {
-    return this.segmentOf(handle).durability === "durable";
-  }
-
-  /** No new segment gets this number: something on disk still speaks of the one that had it. */
-  avoidNumber(number: number): void {
-    this.#nextNumber = Math.max(this.#nextNumber, number + 1);
-  }
-
-  /** What a Settlements record calls a record: its segment's number, and its unit. */
-  placeOf(handle: number): readonly [segment: number, unit: number] {
-    const slot = Math.floor(handle / segmentUnits);
-    return [this.segments[slot]!.number, handle - slot * segmentUnits];
+    return this.segments[Math.floor(handle / slotUnits)]!;
   }
 
   /** The handle of the record at this unit of a segment. */
   handleOf(segment: Segment, unit: number): number {
-    return segment.slot * segmentUnits + unit;
+    return segment.slot * slotUnits + unit;
+  }
+
+  /** The unit of a handle's record in its segment. */
+  unitOf(handle: number): number {
+    return handle - this.segmentOf(handle).slot * slotUnits;
+  }
+
+  /** The segment was made use of just now. */
+  touch(segment: Segment): void {
+    segment.touchedAt = ++this.#events;
   }
 
   /** Makes a segment for one that was found on disk; its memory comes when it is needed. */
-  adopt(number: number): Segment {
-    const slot = this.#freeSlots.pop() ?? this.segments.length;
-    const segment = new Segment("durable", number, slot, null);
-    this.segments[slot] = segment;
+  adopt(number: number, bytes: number): Segment {
+    this.reserveNumber(number);
+    return this.#addSegment("durable", number, slotsFor(bytes));
+  }
+
+  /** No segment to come has this number, nor a lower one. */
+  reserveNumber(number: number): void {
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
-    return segment;
+  }
+
+  /** A segment that was found on disk, and is in memory, but not trusted to be safe: as if appended. */
+  appendAgain(segment: Segment): void {
+    segment.positionBase = this.position;
+    this.position += segment.tail;
+    this.disk!.onAppend(segment);
+  }
+
+  /** The size of the slab for so many bytes; there are few, so that they can be used again. */
+  slabBytesFor(bytes: number): number {
+    if (bytes <= this.#transientSegmentBytes) return this.#transientSegmentBytes;
+    return Math.max(bytes, this.#segmentBytes);
   }
 
   /** The durable segment that is being filled. */
   get tailSegment(): Segment | null {
     return this.#durable;
+  }
+
+  /** Ends the durable segment that is being filled if nothing in it lives: it need not be written. */
+  endDeadTail(): void {
+    const segment = this.#durable;
+    if (segment === null || segment.liveRecords > 0 || segment.isBusy) return;
+    this.#durable = null;
+    this.#finish(segment);
   }
 
   get stats(): LogStats {
@@ -306,19 +358,21 @@ export class MessageLog {
     let liveBytes = 0;
     let garbageBytes = 0;
     let segments = 0;
-    for (const segment of this.segments) {
-      if (segment === undefined) continue;
+    for (const [slot, segment] of this.segments.entries()) {
+      if (segment === undefined || segment.slot !== slot) continue;
       segments++;
       residentBytes += segment.bytes?.length ?? 0;
       liveRecords += segment.liveRecords;
       liveBytes += segment.liveBytes;
-      if (segment.durability === "durable") garbageBytes += segment.tail - segment.liveBytes;
+      if (segment.durability === "transient") continue;
+      const bytes = segment.isCompact ? segment.fileBytes : segment.tail;
+      garbageBytes += bytes - segment.liveBytes;
     }
     return { segments, residentBytes, liveRecords, liveBytes, garbageBytes };
   }
 
   #turn(durability: Durability): Segment {
-    const capacity = durability === "durable" ? segmentBytes : transientSegmentBytes;
+    const capacity = durability === "durable" ? this.#segmentBytes : this.#transientSegmentBytes;
     const old = durability === "durable" ? this.#durable : this.#transient;
     const segment = this.#newSegment(durability, capacity);
     if (durability === "durable") this.#durable = segment;
@@ -339,12 +393,19 @@ export class MessageLog {
     return segment;
   }
 
-  #newSegment(durability: Durability, capacity: number): Segment {
-    const slot = this.#freeSlots.pop() ?? this.segments.length;
-    const segment = new Segment(durability, this.#nextNumber++, slot, this.pool.take(capacity));
+  #newSegment(durability: Durability, capacity: number, slots = 1): Segment {
+    const segment = this.#addSegment(durability, this.#nextNumber++, slots);
+    segment.beginMemory(this.pool.take(capacity));
     segment.positionBase = this.position;
-    this.segments[slot] = segment;
     this.disk?.onTurn();
+    return segment;
+  }
+
+  #addSegment(durability: Durability, number: number, slots: number): Segment {
+    const isUsual = slots === 1 && this.#freeSlots.length > 0;
+    const slot = isUsual ? this.#freeSlots.pop()! : this.segments.length;
+    const segment = new Segment(durability, number, slot, slots);
+    for (let i = slot; i < slot + slots; i++) this.segments[i] = segment;
     return segment;
   }
 
@@ -360,17 +421,17 @@ export class MessageLog {
   }
 
   #onSegmentDead(segment: Segment): void {
-    if (this.disk !== undefined && segment.durability === "durable") {
-      if (!this.disk.onDead(segment)) return;
-    }
+    if (this.disk !== undefined && !this.disk.onDead(segment)) return;
     this.forget(segment);
   }
 
   /** The segment is gone: its slot and memory serve again. */
   forget(segment: Segment): void {
     segment.isForgotten = true;
-    this.segments[segment.slot] = undefined;
-    this.#freeSlots.push(segment.slot);
+    for (let slot = segment.slot; slot < segment.slot + segment.slots; slot++) {
+      this.segments[slot] = undefined;
+      this.#freeSlots.push(slot);
+    }
     if (segment.bytes !== null) this.pool.give(segment.bytes);
     segment.bytes = null;
     segment.words = null;
@@ -390,5 +451,7 @@ export class DeliveryNote {
   }
 }
 
-/** Marks a pair in a sidecar that says: the queue has delivered everything up to this unit. */
-export const deliveredFlag = 0x80000000 | 0;
+/** How many slots a segment of so many bytes needs for its units. */
+function slotsFor(bytes: number): number {
+  return Math.max(1, Math.ceil((bytes >>> unitBits) / slotUnits));
+}

@@ -38,13 +38,19 @@ export const RecordKind = {
   /** The last message of a group, which makes all of it valid. */
   GroupEnd: 4,
   /**
-   * Ends a group, too, with settlements that are valid with it: triples of segment number, unit, queue
-   * number, as many as its user's first word says.
+   * Settlements that are valid with their group, before its end: their number in the first word, then
+   * triples of segment number, unit, queue number. Who appends it settles the same with `settle` at
+   * once and releases the record: the log sees to it that it goes no sooner than they are noted.
    */
   Settlements: 5,
   /** Says in its first word how much of its segment had been synced when it was written. */
   Mark: 6,
+  /** Stands in for a message that was found damaged, until its queues have settled it. */
+  Lost: 7,
 } as const;
+
+/** In place of a queue's number: it has settled the record. */
+export const noQueue = -1;
 
 /** The kind in the low byte, the number of targets above it. */
 export function kindAndTargets(kind: number, targets: number): number {
@@ -78,6 +84,13 @@ export function sealDeadRecord(words: Int32Array, word: number): void {
   words[word + checksumWord] = checksum(words, word);
 }
 
+/** Makes a dead record of `bytes` out of whatever lies there. */
+export function sealFiller(words: Int32Array, word: number, bytes: number): void {
+  words.fill(0, word, word + headWords);
+  words[word + bytesWord] = bytes;
+  sealDeadRecord(words, word);
+}
+
 /**
  * Whether a whole, undamaged record begins at this word of a segment that ends at `endWord`; its
  * length may be believed then.
@@ -87,7 +100,7 @@ export function isRecord(words: Int32Array, word: number, endWord: number): bool
   const bytes = words[word + bytesWord]!;
   if (bytes < headBytes || (bytes & 7) !== 0 || word + (bytes >>> 2) > endWord) return false;
   const kind = kindOf(words, word);
-  if (kind < RecordKind.Message || kind > RecordKind.Mark) return false;
+  if (kind < RecordKind.Message || kind > RecordKind.Lost) return false;
   if (headBytes + targetsOf(words, word) * 4 > bytes) return false;
   return words[word + checksumWord] === checksum(words, word);
 }

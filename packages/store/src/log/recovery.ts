@@ -3,248 +3,141 @@
  * order. It reads indexes; records are read only where an index is missing, in the segments that were
  * not full when the broker ended.
  *
- * A tail that was never finished is cut at its last whole record. Damage anywhere else is reported, kept
- * in a quarantine file, and what follows it is still believed.
+ *     1. for each segment: choose among its files, learn which settlements came with groups
+ *     2. for each segment: tell whose its records are, and make it part of the log
+ *
+ * What was read of a segment without an index may never have reached the disk, even if the operating
+ * system shows it. So such a segment counts as appended again, and the first round writes it to a new
+ * file. Recovery itself writes hardly anything: it also works on a full disk.
  */
 
-import { join } from "node:path";
-import type { Disk } from "../disk/disk.ts";
-import { deliveredFlag, type MessageLog } from "./message-log.ts";
-import {
-  bytesWord,
-  headBytes,
-  headWords,
-  isRecord,
-  kindOf,
-  kindWord,
-  RecordKind,
-  userWord,
-} from "./record.ts";
-import { readWhole } from "./residency.ts";
+import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
+import { type FileRemoval, readWhole, writeSafely } from "./log-directory.ts";
+import type { LogFiles } from "./log-files.ts";
+import type { MessageLog } from "./message-log.ts";
+import type { Quarantine } from "./quarantine.ts";
+import { headBytes, kindOf, kindWord, noQueue, RecordKind, userWord } from "./record.ts";
+import { GroupedSettlements, Settled } from "./recovered-settlements.ts";
+import { type FoundSegment, findSegments } from "./recovery-files.ts";
 import type { Segment } from "./segment.ts";
 import {
   decodeSettlements,
+  deliveredFlag,
+  IndexFlag,
   IndexWriter,
-  parseSegmentFileName,
+  indexHeadBytes,
+  readIndexFlags,
   SegmentIndex,
-  segmentFileName,
 } from "./segment-file.ts";
+import { type ScannedRecords, scanRecords, unpackedBytes, unpackRecords } from "./segment-scan.ts";
+import { addToIndex } from "./segment-seal.ts";
 
 export interface RecoveryOptions {
   readonly log: MessageLog;
   readonly disk: Disk;
-  readonly directory: string;
-  readonly quarantineDirectory: string;
+  readonly files: LogFiles;
+  readonly quarantine: Quarantine;
   /**
    * Called for each record and each queue that it is still meant for, in the order in which they were
    * appended. Returns whether the queue exists; otherwise the record is not kept for it.
    */
   onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
-  onDamage(description: string): void;
 }
 
-interface FoundSegment {
-  readonly number: number;
-  readonly generations: number[];
-  readonly indexes: Set<number>;
-  hasSidecar: boolean;
+/** A segment whose file has been chosen; or whose records have been scanned, which are in memory then. */
+interface Chosen {
+  readonly found: FoundSegment;
+  readonly generation: number;
+  /** Unless it is to be read once more. */
+  readonly index?: SegmentIndex;
+  readonly scanned?: Scanned;
 }
 
-/** What is settled in a segment: unit to queue numbers. */
-type Settled = Map<number, number[]>;
+interface Scanned extends ScannedRecords {
+  readonly bytes: Buffer;
+  readonly words: Int32Array;
+}
 
 export class Recovery {
   readonly #options: RecoveryOptions;
-  /** Settlements that came with groups, by segment number. */
-  readonly #grouped = new Map<number, Settled>();
-  readonly #delivered = new Map<number, { segment: number; unit: number }>();
+  readonly #grouped = new GroupedSettlements();
+  /** By queue number. */
+  readonly #delivered = new Map<number, { readonly segment: number; readonly unit: number }>();
+  /** Nothing is removed before the directory has been synced: what replaces it may not be safe yet. */
+  readonly #barrier: FileRemoval;
+  /** Records that are still wanted by a queue. */
   records = 0;
 
   constructor(options: RecoveryOptions) {
     this.#options = options;
+    this.#barrier = options.files.directory.remove([], 0);
   }
 
   async run(): Promise<void> {
-    const found = await this.#find();
-    const numbers = [...found.keys()].sort((a, b) => a - b);
-    const last = numbers.at(-1);
-    for (const number of numbers) await this.#prepare(found.get(number)!, number === last);
-    for (const number of numbers) await this.#take(found.get(number)!);
+    const { disk, files, log } = this.#options;
+    const found = await findSegments(disk, files.directory);
+    const last = found.findLast((segment) => segment.records.size > 0);
+    const chosen: Chosen[] = [];
+    for (const segment of found) {
+      log.reserveNumber(segment.number);
+      const choice = await this.#choose(segment, segment === last);
+      if (choice === undefined) continue;
+      chosen.push(choice);
+      if (segment.hasSidecar) await this.#collectDelivered(segment);
+    }
+    for (const choice of chosen) await this.#take(choice, choice.found === last);
   }
 
-  async #find(): Promise<Map<number, FoundSegment>> {
-    const { disk, directory } = this.#options;
-    const found = new Map<number, FoundSegment>();
-    for (const name of await disk.list(directory)) {
-      const parsed = parseSegmentFileName(name);
-      if (parsed === undefined) {
-        // What compaction had not finished.
-        if (name.endsWith(".new")) await disk.remove(join(directory, name));
-        continue;
-      }
-      let segment = found.get(parsed.number);
-      if (segment === undefined) {
-        segment = {
-          number: parsed.number,
-          generations: [],
-          indexes: new Set(),
-          hasSidecar: false,
-        };
-        found.set(parsed.number, segment);
-      }
-      if (parsed.kind === "seg") segment.generations.push(parsed.generation);
-      else if (parsed.kind === "idx") segment.indexes.add(parsed.generation);
-      else segment.hasSidecar = true;
-    }
-    return found;
-  }
+  // First pass
 
-  /** Leaves exactly one generation, with an index. */
-  async #prepare(found: FoundSegment, isLast: boolean): Promise<void> {
-    const { disk, directory } = this.#options;
-    const path = (generation: number, kind: "seg" | "idx") =>
-      join(directory, segmentFileName(found.number, generation, kind));
-    found.generations.sort((a, b) => a - b);
-    const chosen = await this.#choose(found, path);
-    for (const generation of [...found.generations]) {
-      if (generation === chosen) continue;
-      await disk.remove(path(generation, "seg"));
-    }
-    for (const generation of found.indexes) {
-      if (generation !== chosen) await disk.remove(path(generation, "idx"));
-    }
-    found.generations.length = 0;
-    if (chosen === undefined) return;
-    found.generations.push(chosen);
-    let index = await this.#readIndex(found, chosen);
-    if (index === undefined) {
-      await disk.remove(path(chosen, "idx"));
-      index = await this.#scan(found, path(chosen, "seg"), path(chosen, "idx"), isLast);
-    }
-    await this.#collectGroupedSettlements(index, path(chosen, "seg"));
-    if (found.hasSidecar) await this.#collectDelivered(found.number);
-  }
-
-  /**
-   * Of several generations: the oldest that is whole, for it was safe before the next was begun; or the
-   * one with most whole records, where a file was given up after a fault.
-   */
-  async #choose(
-    found: FoundSegment,
-    path: (generation: number, kind: "seg" | "idx") => string,
-  ): Promise<number | undefined> {
-    const [first, ...others] = found.generations;
-    if (first === undefined || others.length === 0) return first;
-    if ((await this.#readIndex(found, first)) !== undefined) return first;
-    let chosen = first;
-    let most = -1;
+  /** The newest generation with a whole index: it has all records, and they are safe. */
+  async #choose(found: FoundSegment, isLast: boolean): Promise<Chosen | undefined> {
     for (const generation of found.generations) {
-      const words = await this.#readWords(path(generation, "seg"));
-      const records = countRecords(words);
-      if (records > most) {
-        most = records;
-        chosen = generation;
-      }
+      const flags = await this.#readFlags(found, generation);
+      if (flags === undefined) continue;
+      const isCompact = (flags & IndexFlag.Compact) !== 0;
+      if (isCompact !== (found.records.get(generation) === "pak")) continue;
+      if ((flags & IndexFlag.Settlements) === 0) return { found, generation };
+      const index = SegmentIndex.read(
+        await readWhole(this.#options.disk, found.indexPath(generation)),
+      );
+      if (index === undefined) continue;
+      await this.#collectGrouped(index, found.recordsPath(generation));
+      return { found, generation, index };
     }
-    return chosen;
+    return await this.#scan(found, found.generations, isLast);
   }
 
-  async #readIndex(found: FoundSegment, generation: number): Promise<SegmentIndex | undefined> {
+  async #readFlags(found: FoundSegment, generation: number): Promise<number | undefined> {
     if (!found.indexes.has(generation)) return undefined;
-    const { disk, directory } = this.#options;
-    const name = segmentFileName(found.number, generation, "idx");
-    return SegmentIndex.read(await readWhole(disk, join(directory, name)));
-  }
-
-  async #readWords(path: string): Promise<Int32Array> {
-    const bytes = await readWhole(this.#options.disk, path);
-    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
-  }
-
-  /** Reads the records of a segment without an index, and writes one. */
-  async #scan(
-    found: FoundSegment,
-    path: string,
-    indexPath: string,
-    isLast: boolean,
-  ): Promise<SegmentIndex> {
-    const { disk } = this.#options;
-    const words = await this.#readWords(path);
-    const syncedTo = isLast ? highestMark(words) : words.length << 2;
-    const index = new IndexWriter();
-    let word = 0;
-    let tail = 0;
-    while (word + headWords <= words.length) {
-      if (!isRecord(words, word, words.length)) {
-        const next = nextRecord(words, word + 2);
-        if (next === undefined || word << 2 >= syncedTo) break;
-        await this.#quarantine(found.number, words, word, next);
-        word = next;
-        continue;
-      }
-      const bytes = words[word + bytesWord]!;
-      const kind = kindOf(words, word);
-      if (kind !== RecordKind.Dead && kind !== RecordKind.Mark) {
-        const queuesAt = word + (headBytes >>> 2);
-        const user = words[word + userWord + 3]!;
-        index.add(word >>> 1, bytes, words[word + kindWord]!, user, words, queuesAt);
-      }
-      word += bytes >>> 2;
-      tail = word << 2;
+    const file = await this.#options.disk.open(found.indexPath(generation), "read");
+    try {
+      const head = Buffer.alloc(indexHeadBytes);
+      const length = await file.read(head, 0, head.length, 0);
+      return readIndexFlags(head.subarray(0, length), await file.size());
+    } finally {
+      await file.close();
     }
-    const encoded = index.finish(tail, false);
-    const file = await disk.open(indexPath, "create");
-    await file.write(encoded, 0, encoded.length, 0);
-    await file.sync();
-    await file.close();
-    return SegmentIndex.read(encoded)!;
   }
 
-  async #quarantine(number: number, words: Int32Array, from: number, to: number): Promise<void> {
-    const { disk, quarantineDirectory, onDamage } = this.#options;
-    const name = `${number}-${from << 2}-${to << 2}`;
-    onDamage(
-      `segment ${number} is damaged from byte ${from << 2} to ${to << 2}: kept in quarantine as ${name}`,
-    );
-    await disk.makeDirectory(quarantineDirectory);
-    const path = join(quarantineDirectory, name);
-    await disk.remove(path);
-    const file = await disk.open(path, "create");
-    const bytes = Buffer.from(words.buffer, words.byteOffset + (from << 2), (to - from) << 2);
-    await file.write(bytes, 0, bytes.length, 0);
-    await file.close();
-  }
-
-  /** Settlements that were committed in a group with messages count like those of a sidecar. */
-  async #collectGroupedSettlements(index: SegmentIndex, path: string): Promise<void> {
-    const units: number[] = [];
-    index.forEach((unit, _bytes, kindAndTargets) => {
-      if ((kindAndTargets & 0xff) === RecordKind.Settlements) units.push(unit);
-    });
-    if (units.length === 0) return;
+  async #collectGrouped(index: SegmentIndex, path: string): Promise<void> {
     const words = await this.#readWords(path);
     let packed = 0;
     index.forEach((unit, bytes, kindAndTargets) => {
       const word = index.isCompact ? packed >>> 2 : unit << 1;
       packed += bytes;
-      if ((kindAndTargets & 0xff) !== RecordKind.Settlements) return;
-      const count = words[word + userWord]!;
-      const start = word + headWords;
-      for (let i = start; i < start + count * 3; i += 3) {
-        this.#addGrouped(words[i]!, words[i + 1]!, words[i + 2]!);
-      }
+      if ((kindAndTargets & 0xff) === RecordKind.Settlements) this.#grouped.addRecord(words, word);
     });
   }
 
-  /** How far each queue had delivered. Later segments are read later, so the last word counts. */
-  async #collectDelivered(number: number): Promise<void> {
-    const { disk, directory } = this.#options;
-    const sidecar = await readWhole(disk, join(directory, segmentFileName(number, 0, "ack")));
-    decodeSettlements(sidecar, (unit, queue) => {
+  /** How far each queue had delivered; segments come in order, so the last word counts. */
+  async #collectDelivered(found: FoundSegment): Promise<void> {
+    const { number } = found;
+    decodeSettlements(await readWhole(this.#options.disk, found.sidecarPath), (unit, queue) => {
       if (unit >= 0) return;
       const reached = unit & ~deliveredFlag;
       const before = this.#delivered.get(queue);
-      if (before !== undefined && before.segment === number && before.unit >= reached) return;
+      if (before?.segment === number && before.unit >= reached) return;
       this.#delivered.set(queue, { segment: number, unit: reached });
     });
   }
@@ -255,119 +148,233 @@ export class Recovery {
     return segment < reached.segment || (segment === reached.segment && unit <= reached.unit);
   }
 
-  #addGrouped(segment: number, unit: number, queue: number): void {
-    this.#options.log.avoidNumber(segment);
-    let settled = this.#grouped.get(segment);
-    if (settled === undefined) {
-      settled = new Map();
-      this.#grouped.set(segment, settled);
-    }
-    addSettled(settled, unit, queue);
+  async #readWords(path: string): Promise<Int32Array> {
+    const bytes = await readWhole(this.#options.disk, path);
+    return new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
   }
+
+  /** Reads the records themselves, of all the generations together. */
+  async #scan(
+    found: FoundSegment,
+    generations: readonly number[],
+    isLast: boolean,
+  ): Promise<Chosen | undefined> {
+    const { log, quarantine } = this.#options;
+    const scanned = await this.#readRecords(found, generations, isLast);
+    if (scanned === undefined) {
+      this.#discard(found);
+      return undefined;
+    }
+    for (const { from, bytes } of scanned.damage) await quarantine.keep(found.number, from, bytes);
+    for (const unit of scanned.units) {
+      const isSettlements = kindOf(scanned.words, unit << 1) === RecordKind.Settlements;
+      if (isSettlements) this.#grouped.addRecord(scanned.words, unit << 1);
+    }
+    const [generation] = generations.filter((each) => found.records.get(each) === "seg");
+    // One that was full before another was begun lacks nothing but its index.
+    if (scanned.isClean && !isLast && (await this.#isSafe(found.recordsPath(generation!)))) {
+      const index = await this.#writeIndex(scanned, found.indexPath(generation!));
+      log.pool.give(scanned.bytes);
+      return { found, generation: generation!, index };
+    }
+    return { found, generation: found.newestGeneration, scanned };
+  }
+
+  /** Nothing if there is not a single record. */
+  async #readRecords(
+    found: FoundSegment,
+    generations: readonly number[],
+    isLast: boolean,
+  ): Promise<Scanned | undefined> {
+    const plain = generations.filter((each) => found.records.get(each) === "seg");
+    // Packed files replace plain ones, which go only once there is an index.
+    const chosen = plain.length > 0 ? plain : generations.slice(0, 1);
+    const versions: Int32Array[] = [];
+    for (const each of chosen) versions.push(await this.#readWords(found.recordsPath(each)));
+    const [first] = versions;
+    if (first === undefined) return undefined;
+    const length =
+      plain.length > 0
+        ? Math.max(...versions.map((each) => each.length)) << 2
+        : unpackedBytes(first);
+    const { log } = this.#options;
+    const bytes = log.pool.take(log.slabBytesFor(length));
+    const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
+    const scanned =
+      plain.length > 0 ? scanRecords(versions, words, isLast) : unpackRecords(first, words);
+    if (scanned.units.length > 0) return { ...scanned, bytes, words };
+    log.pool.give(bytes);
+    return undefined;
+  }
+
+  async #isSafe(path: string): Promise<boolean> {
+    let file: DiskFile | undefined;
+    try {
+      file = await this.#options.disk.open(path, "write");
+      await file.sync();
+      return true;
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      return false;
+    } finally {
+      await file?.close();
+    }
+  }
+
+  /** If there is no room for it, the next start will have to scan again. */
+  async #writeIndex(scanned: Scanned, path: string): Promise<SegmentIndex> {
+    const { files } = this.#options;
+    const writer = new IndexWriter();
+    for (const unit of scanned.units) {
+      const kind = kindOf(scanned.words, unit << 1);
+      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      addToIndex(writer, scanned.words, unit);
+    }
+    const encoded = writer.finish(scanned.tail, false);
+    try {
+      await writeSafely(await files.directory.create(path), encoded);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+    }
+    return SegmentIndex.read(encoded)!;
+  }
+
+  /** Nothing of it is worth anything. */
+  #discard(found: FoundSegment): void {
+    const { directory } = this.#options.files;
+    const records = found.generations.map((each) => found.recordsPath(each));
+    const first = directory.remove(records, 0, this.#barrier);
+    const indexes = [...found.indexes].map((each) => found.indexPath(each));
+    directory.remove([...indexes, found.sidecarPath], 0, first);
+  }
+
+  // Second pass
 
   /** Makes the segment part of the log, and tells whose its records are. */
-  async #take(found: FoundSegment): Promise<void> {
-    const { disk, directory, log } = this.#options;
-    const sidecarPath = join(directory, segmentFileName(found.number, 0, "ack"));
-    const generation = found.generations[0];
-    if (generation === undefined) {
-      if (found.hasSidecar) await disk.remove(sidecarPath);
+  async #take(choice: Chosen, isLast: boolean): Promise<void> {
+    const { disk } = this.#options;
+    const { found, generation, scanned } = choice;
+    if (scanned !== undefined) {
+      await this.#takeScanned(found, scanned);
       return;
     }
-    found.indexes.add(generation);
-    const index = (await this.#readIndex(found, generation))!;
-    const settled: Settled = this.#grouped.get(found.number) ?? new Map();
-    const segment = log.adopt(found.number);
-    segment.generation = generation;
-    if (found.hasSidecar) {
-      const sidecar = await readWhole(disk, sidecarPath);
-      const take = (unit: number, queue: number) => {
-        if (unit >= 0) addSettled(settled, unit, queue);
-      };
-      segment.sidecarBytes = decodeSettlements(sidecar, take);
-      segment.sidecar = await disk.open(sidecarPath, "write");
+    const path = found.indexPath(generation);
+    const index = choice.index ?? SegmentIndex.read(await readWhole(disk, path));
+    if (index !== undefined) {
+      await this.#takeIndexed(found, generation, index);
+      return;
     }
-    const name = (kind: "seg" | "idx") =>
-      join(directory, segmentFileName(found.number, generation, kind));
-    segment.file = await disk.open(name("seg"), "write");
-    segment.fileBytes = await segment.file.size();
-    segment.indexBytes = (await readWhole(disk, name("idx"))).length;
-    segment.isIndexed = true;
-    segment.isCompact = index.isCompact;
-    this.#revive(segment, index, settled);
-    if (segment.liveRecords === 0) log.disk!.onDead(segment);
+    // Its head was whole, its entries are not.
+    const again = await this.#scan(found, [generation], isLast);
+    if (again?.scanned !== undefined) await this.#takeScanned(found, again.scanned);
+    else if (again?.index !== undefined) await this.#takeIndexed(found, generation, again.index);
   }
 
-  #revive(segment: Segment, index: SegmentIndex, settled: Settled): void {
+  async #takeIndexed(found: FoundSegment, generation: number, index: SegmentIndex): Promise<void> {
+    const { log, files } = this.#options;
+    const segment = log.adopt(found.number, index.tail);
+    segment.nextGeneration(found.newestGeneration);
+    segment.generation = generation;
+    segment.isCompact = index.isCompact;
+    segment.isIndexed = true;
+    segment.hasSettlements = index.hasSettlements;
+    segment.indexBytes = index.bytes;
+    segment.lastRemoval = files.directory.remove(found.pathsBut(generation), 0, this.#barrier);
+    const settled = await this.#readSidecar(found, segment);
     const units = new Uint32Array(index.count);
     const lengths = new Uint32Array(index.count);
     let count = 0;
-    index.forEach((unit, bytes) => {
+    let bytes = 0;
+    index.forEach((unit, length) => {
       units[count] = unit;
-      lengths[count++] = bytes;
+      lengths[count++] = length;
+      bytes += length;
     });
     segment.restore(units, lengths, index.tail);
-    const { log, onMessage } = this.#options;
-    const group: (() => void)[] = [];
-    index.forEach((unit, _bytes, kindAndTargets, userWord3, words, queuesAt) => {
-      const kind = kindAndTargets & 0xff;
-      if (kind === RecordKind.Settlements) {
-        for (const each of group) each();
-        group.length = 0;
-        return;
-      }
-      const give = (): void => {
-        let references = 0;
-        const gone = settled.get(unit);
-        const handle = log.handleOf(segment, unit);
-        for (let i = queuesAt; i < queuesAt + (kindAndTargets >>> 8); i++) {
-          const queue = words[i]!;
-          if (gone?.includes(queue) === true) continue;
-          const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
-          if (onMessage(queue, handle, userWord3, wasDelivered)) references++;
-        }
-        if (references > 0) segment.revive(unit, references);
-        this.records++;
-      };
-      if (kind === RecordKind.Grouped) {
-        group.push(give);
-        return;
-      }
-      // A group counts once its end is there; one without an end is forgotten.
-      if (kind === RecordKind.GroupEnd) for (const each of group) each();
-      group.length = 0;
-      give();
+    segment.fileBytes = index.isCompact ? bytes : index.tail;
+    count = 0;
+    index.forEach((unit, _length, kindAndTargets, user, words, queuesAt) => {
+      const queuesEnd = queuesAt + (kindAndTargets >>> 8);
+      this.#revive(segment, count++, unit, user, words, queuesAt, queuesEnd, settled);
     });
+    this.#finish(segment);
   }
-}
 
-function addSettled(settled: Settled, unit: number, queue: number): void {
-  const queues = settled.get(unit);
-  if (queues === undefined) settled.set(unit, [queue]);
-  else queues.push(queue);
-}
-
-function countRecords(words: Int32Array): number {
-  let count = 0;
-  for (let word = 0; isRecord(words, word, words.length); word += words[word + bytesWord]! >>> 2) {
-    count++;
+  async #takeScanned(found: FoundSegment, scanned: Scanned): Promise<void> {
+    const { log, files } = this.#options;
+    const { units, tail, words } = scanned;
+    const segment = log.adopt(found.number, tail);
+    segment.restore(units, undefined, tail);
+    segment.enterMemory(scanned.bytes);
+    const settled = await this.#readSidecar(found, segment);
+    for (const [i, unit] of units.entries()) {
+      const word = unit << 1;
+      const kind = kindOf(words, word);
+      if (kind === RecordKind.Settlements) segment.hasSettlements = true;
+      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      const queuesAt = word + (headBytes >>> 2);
+      const queuesEnd = queuesAt + (words[word + kindWord]! >>> 8);
+      const user = words[word + userWord + 3]!;
+      this.#revive(segment, i, unit, user, words, queuesAt, queuesEnd, settled);
+    }
+    segment.abandoned = found.generations.map((each) => found.recordsPath(each));
+    segment.abandonedBytes = tail;
+    const indexes = [...found.indexes].map((each) => found.indexPath(each));
+    segment.lastRemoval = files.directory.remove(indexes, 0, this.#barrier);
+    segment.restart(segment.nextGeneration(found.newestGeneration));
+    log.appendAgain(segment);
+    this.#finish(segment);
   }
-  return count;
-}
 
-/** How much of a segment is known to have been synced. */
-function highestMark(words: Int32Array): number {
-  let highest = 0;
-  for (let word = 0; word + headWords <= words.length; word += 2) {
-    if (kindOf(words, word) !== RecordKind.Mark || !isRecord(words, word, words.length)) continue;
-    highest = Math.max(highest, words[word + userWord]!);
+  /** What is settled in the segment, by its sidecar and by groups. */
+  async #readSidecar(found: FoundSegment, segment: Segment): Promise<Settled> {
+    const settled = new Settled();
+    if (found.hasSidecar) {
+      const bytes = await readWhole(this.#options.disk, found.sidecarPath);
+      segment.sidecarBytes = decodeSettlements(bytes, (unit, queue) => {
+        if (unit >= 0) settled.add(unit, queue);
+      });
+      segment.hasSidecar = true;
+    }
+    const grouped = this.#grouped.pairsOf(found.number);
+    for (let i = 0; i < grouped.length; i += 2) {
+      const unit = grouped[i]!;
+      const queue = grouped[i + 1]!;
+      if (settled.has(unit, queue)) continue;
+      settled.add(unit, queue);
+      segment.settlements.push(unit, queue);
+    }
+    // The groups will go one day, and rely on the sidecar then.
+    if (grouped.length > 0 && found.hasSidecar) this.#options.files.distrustSidecar(segment);
+    return settled;
   }
-  return highest;
-}
 
-function nextRecord(words: Int32Array, from: number): number | undefined {
-  for (let word = from; word + headWords <= words.length; word += 2) {
-    if (isRecord(words, word, words.length)) return word;
+  #revive(
+    segment: Segment,
+    index: number,
+    unit: number,
+    user: number,
+    words: Int32Array,
+    queuesAt: number,
+    queuesEnd: number,
+    settled: Settled,
+  ): void {
+    const { log, onMessage } = this.#options;
+    let references = 0;
+    for (let i = queuesAt; i < queuesEnd; i++) {
+      const queue = words[i]!;
+      if (queue === noQueue || settled.has(unit, queue)) continue;
+      const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
+      if (onMessage(queue, log.handleOf(segment, unit), user, wasDelivered)) references++;
+    }
+    if (references === 0) return;
+    segment.revive(index, references);
+    this.records++;
   }
-  return undefined;
+
+  #finish(segment: Segment): void {
+    const disk = this.#options.log.disk!;
+    if (segment.liveRecords === 0) disk.onDead(segment);
+    else if (segment.settlements.length > 0) disk.onSettlement(segment);
+  }
 }

@@ -1,27 +1,28 @@
 /**
  * Decides which segments are in memory. When more than the budget is, full segments leave, those that
  * were not touched for longest first; one whose record is wanted comes back. A durable segment only
- * leaves once it is safe in its file; a transient one is written to a spill file for that.
+ * leaves once it is safe in its file and indexed; a transient one is written to a spill file for that.
  *
- * Queues ask for a load before they open a record that is not resident, and go on when it has come.
+ * Queues ask for a load before they open a record that is not resident, and go on when it has come. A
+ * record that is then found damaged is reported, kept in quarantine, and stands in memory as `Lost`.
  */
 
 import { join } from "node:path";
-import type { Disk } from "../disk/disk.ts";
+import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
 import type { LogCounters } from "./log-counters.ts";
+import { createAnew } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
-import { bytesWord, isRecord, kindWord } from "./record.ts";
+import type { Quarantine } from "./quarantine.ts";
+import { bytesWord, isRecord, kindAndTargets, kindWord, RecordKind, sealFiller } from "./record.ts";
 import { type Segment, unitBits } from "./segment.ts";
-import { SegmentIndex } from "./segment-file.ts";
 
 export interface ResidencyOptions {
   readonly disk: Disk;
   readonly spillDirectory: string;
+  readonly quarantine: Quarantine;
   /** Memory for segments above which some leave. */
   readonly budgetBytes: number;
-  /** Records of a segment are damaged: their queues must do without them. */
-  onDamage(segment: Segment, units: readonly number[]): void;
 }
 
 export class Residency {
@@ -30,7 +31,7 @@ export class Residency {
   readonly #options: ResidencyOptions;
   readonly #counters: LogCounters;
   #spills = 0;
-  #isEvicting = false;
+  #isSpilling = false;
 
   constructor(log: MessageLog, files: LogFiles, options: ResidencyOptions) {
     this.#log = log;
@@ -39,17 +40,21 @@ export class Residency {
     this.#counters = files.counters;
   }
 
-  /** Lets segments leave until the budget holds, as far as any may. Called whenever memory was taken. */
-  relieve(): void {
-    if (this.#isEvicting) return;
+  /**
+   * Lets segments leave until the budget holds, as far as any may, but never the one given. Called
+   * whenever memory was taken.
+   */
+  relieve(wanted?: Segment): void {
+    if (this.#isSpilling) return;
     while (this.#log.pool.takenBytes > this.#options.budgetBytes) {
-      const segment = this.#coldest();
+      const segment = this.#coldest(wanted);
       if (segment === undefined) return;
-      if (segment.durability === "transient" && segment.fileBytes === 0) {
-        this.#isEvicting = true;
-        this.#spill(segment).finally(() => {
-          this.#isEvicting = false;
-          this.relieve();
+      if (segment.durability === "transient" && segment.spillPath === undefined) {
+        this.#isSpilling = true;
+        void this.#spill(segment).then((isDone) => {
+          this.#isSpilling = false;
+          // A spill that has failed is tried again the next time that memory is taken.
+          if (isDone) this.relieve();
         });
         return;
       }
@@ -65,12 +70,12 @@ export class Residency {
     return segment.loading;
   }
 
-  #coldest(): Segment | undefined {
+  #coldest(wanted: Segment | undefined): Segment | undefined {
     let coldest: Segment | undefined;
     for (const segment of this.#log.segments) {
       if (segment === undefined || !segment.isResident || !segment.isFull) continue;
-      if (segment.isBusy || segment.isDoomed || segment.pins > 0) continue;
-      if (segment.durability === "durable" && segment.syncedTo < segment.tail) continue;
+      if (segment.isBusy || segment.isDoomed || segment === wanted) continue;
+      if (segment.durability === "durable" && !segment.isIndexed) continue;
       if (coldest === undefined || segment.touchedAt < coldest.touchedAt) coldest = segment;
     }
     return coldest;
@@ -81,90 +86,103 @@ export class Residency {
     this.#log.pool.give(segment.leaveMemory());
   }
 
-  async #spill(segment: Segment): Promise<void> {
-    segment.isBusy = true;
+  /** Returns whether the segment has left memory. */
+  async #spill(segment: Segment): Promise<boolean> {
+    const { disk, spillDirectory } = this.#options;
+    const path = join(spillDirectory, String(++this.#spills));
+    segment.hold();
     try {
-      const path = join(this.#options.spillDirectory, String(++this.#spills));
-      segment.file = await this.#options.disk.open(path, "create");
-      await segment.file.write(segment.bytes!, 0, segment.tail, 0);
+      const file = await createAnew(disk, path);
+      segment.spillPath = path;
       segment.fileBytes = segment.tail;
+      await writeAndClose(file, segment.bytes!, segment.tail);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+      this.#counters.faults++;
+      if (segment.spillPath !== undefined) this.#files.discardSpilled(segment);
+      return false;
     } finally {
-      segment.isBusy = false;
+      this.#files.letGo(segment);
     }
-    if (!segment.isForgotten) this.#evict(segment);
+    if (!segment.isDoomed) this.#evict(segment);
+    return true;
   }
 
   async #read(segment: Segment): Promise<void> {
     if (segment.isResident) return;
     this.#counters.loads++;
-    segment.isBusy = true;
-    const slab = this.#log.pool.take(slabBytesFor(segment.tail));
+    segment.hold();
+    const slab = this.#log.pool.take(this.#log.slabBytesFor(segment.tail));
     try {
-      segment.file ??= await this.#options.disk.open(this.#files.path(segment, "seg"), "read");
-      if (segment.isCompact) await this.#readCompact(segment, slab);
-      else await segment.file.read(slab, 0, segment.tail, 0);
+      await this.#readRecords(segment, slab);
+      await this.#replaceDamaged(segment, slab);
     } catch (error) {
       this.#log.pool.give(slab);
       throw error;
     } finally {
-      segment.isBusy = false;
+      this.#files.letGo(segment);
     }
-    if (segment.isForgotten) {
-      this.#log.pool.give(slab);
-      return;
-    }
-    this.#checkRecords(segment, slab);
     segment.enterMemory(slab);
-    this.relieve();
+    this.#log.touch(segment);
+    this.relieve(segment);
   }
 
-  /** A compacted file holds the living records one after the other; the index says which they are. */
-  async #readCompact(segment: Segment, slab: Buffer): Promise<void> {
-    const { disk } = this.#options;
-    const index = SegmentIndex.read(await readWhole(disk, this.#files.path(segment, "idx")));
-    if (index === undefined) throw new Error(`the index of segment ${segment.number} is damaged`);
-    const packed = Buffer.allocUnsafeSlow(segment.fileBytes);
-    await segment.file!.read(packed, 0, packed.length, 0);
-    let from = 0;
-    index.forEach((unit, bytes) => {
-      packed.copy(slab, unit << unitBits, from, from + bytes);
-      from += bytes;
-    });
+  async #readRecords(segment: Segment, slab: Buffer): Promise<void> {
+    const path = segment.spillPath ?? this.#files.directory.recordsPath(segment);
+    const file = await this.#options.disk.open(path, "read");
+    try {
+      if (segment.isCompact) {
+        await readPacked(segment, file, slab);
+      } else {
+        const length = await file.read(slab, 0, segment.tail, 0);
+        // What the file lacks must not be taken from whoever had this memory before.
+        slab.fill(0, length);
+      }
+    } finally {
+      await file.close();
+    }
   }
 
-  #checkRecords(segment: Segment, slab: Buffer): void {
+  async #replaceDamaged(segment: Segment, slab: Buffer): Promise<void> {
     const words = new Int32Array(slab.buffer, slab.byteOffset, slab.length >>> 2);
-    const damaged: number[] = [];
+    const endWord = segment.tail >>> 2;
     for (let i = 0; i < segment.recordCount; i++) {
       const unit = segment.unitAt(i);
-      if (isRecord(words, unit << 1, segment.tail >>> 2)) continue;
-      damaged.push(unit);
-      // Whoever opens it sees that it is none; its length is known from the next one.
-      words[(unit << 1) + kindWord] = 0;
-      words[(unit << 1) + bytesWord] = segment.bytesOf(unit);
+      const word = unit << 1;
+      const length = segment.lengthAt(i);
+      if (isRecord(words, word, endWord) && words[word + bytesWord] === length) continue;
+      const isNews = segment.livesAt(i) && segment.lostUnits?.has(unit) !== true;
+      if (isNews) await this.#report(segment, unit, slab.subarray(word << 2, (word << 2) + length));
+      sealFiller(words, word, length);
+      words[word + kindWord] = kindAndTargets(RecordKind.Lost, 0);
     }
-    if (damaged.length === 0) return;
-    this.#counters.damagedRecords += damaged.length;
-    this.#options.onDamage(segment, damaged);
+  }
+
+  async #report(segment: Segment, unit: number, bytes: Buffer): Promise<void> {
+    segment.lostUnits ??= new Set();
+    segment.lostUnits.add(unit);
+    this.#counters.damagedRecords++;
+    await this.#options.quarantine.keep(segment.number, unit << unitBits, bytes);
   }
 }
 
-const fullSlabBytes = 16 * 1024 * 1024;
-const smallSlabBytes = 1024 * 1024;
-
-/** Slabs come in few sizes, so that they can be used again. */
-export function slabBytesFor(bytes: number): number {
-  if (bytes <= smallSlabBytes) return smallSlabBytes;
-  return Math.max(bytes, fullSlabBytes);
-}
-
-export async function readWhole(disk: Disk, path: string): Promise<Buffer> {
-  const file = await disk.open(path, "read");
+async function writeAndClose(file: DiskFile, bytes: Buffer, length: number): Promise<void> {
   try {
-    const bytes = Buffer.allocUnsafeSlow(await file.size());
-    const length = await file.read(bytes, 0, bytes.length, 0);
-    return bytes.subarray(0, length);
+    await file.write(bytes, 0, length, 0);
   } finally {
     await file.close();
+  }
+}
+
+/** A packed file holds the records one after the other; the segment knows which they are. */
+async function readPacked(segment: Segment, file: DiskFile, slab: Buffer): Promise<void> {
+  const packed = Buffer.allocUnsafeSlow(segment.fileBytes);
+  const length = await file.read(packed, 0, packed.length, 0);
+  packed.fill(0, length);
+  let from = 0;
+  for (let i = 0; i < segment.recordCount; i++) {
+    const bytes = segment.lengthAt(i);
+    packed.copy(slab, segment.unitAt(i) << unitBits, from, from + bytes);
+    from += bytes;
   }
 }

@@ -17,7 +17,7 @@
  */
 
 import { crc32c } from "./crc32c.ts";
-import { RecordKind } from "./record.ts";
+import { noQueue, RecordKind } from "./record.ts";
 
 export type RecordsKind = "seg" | "pak";
 export type FileKind = RecordsKind | "idx" | "ack";
@@ -92,12 +92,15 @@ export class IndexWriter {
     const end = this.#length + entryHeadWords + targets;
     if (end + 1 > this.#words.length) this.#grow(end + 1);
     const into = this.#words;
-    let at = this.#length;
-    into[at++] = unit;
-    into[at++] = bytes;
-    into[at++] = kindAndTargets;
-    into[at++] = userWord;
-    for (let i = 0; i < targets; i++) into[at++] = words[queuesAt + i]!;
+    const start = this.#length;
+    let at = start + entryHeadWords;
+    for (let i = queuesAt; i < queuesAt + targets; i++) {
+      if (words[i] !== noQueue) into[at++] = words[i]!;
+    }
+    into[start] = unit;
+    into[start + 1] = bytes;
+    into[start + 2] = (kindAndTargets & 0xff) | ((at - start - entryHeadWords) << 8);
+    into[start + 3] = userWord;
     this.#length = at;
     this.#count++;
     if ((kindAndTargets & 0xff) === RecordKind.Settlements) this.#flags |= IndexFlag.Settlements;
@@ -185,6 +188,9 @@ export function readIndexFlags(head: Buffer, fileBytes: number): number | undefi
   if (words[headChecksumAt] !== crc32c(words, 0, headChecksumAt)) return undefined;
   return words[headChecksumAt + 1] === 0 ? words[flagsAt] : undefined;
 }
+
+/** Marks a pair in a sidecar that says: the queue has delivered everything up to this unit. */
+export const deliveredFlag = 0x80000000 | 0;
 
 const batchMagic = 0x41000000; // "A" above a count
 const batchHeadWords = 2;

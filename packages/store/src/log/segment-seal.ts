@@ -1,21 +1,26 @@
 /**
- * Makes the records of a segment in memory ready for its file: checksums before they are written, an
- * index once all are. Called by the log's files.
+ * Makes the records of a segment in memory ready for a file: checksums before they are written, an
+ * index once all are, and the living ones side by side for compaction.
  */
 
 import {
   bytesWord,
   headBytes,
+  kindAndTargets,
   kindOf,
   kindWord,
+  noQueue,
   RecordKind,
   referencesWord,
   sealDeadRecord,
   sealRecord,
+  targetsOf,
   userWord,
 } from "./record.ts";
 import type { Segment } from "./segment.ts";
 import { IndexWriter } from "./segment-file.ts";
+
+const headEnd = headBytes >>> 2;
 
 /**
  * Seals the records that are to be written next, about `bytesMax` of them. Returns the byte offset
@@ -37,18 +42,82 @@ export function sealRecords(segment: Segment, bytesMax: number): { end: number; 
   return { end, records };
 }
 
-/** The index of a full segment in memory: the records that live, and the members of groups. */
+/** The index of a full segment in memory: all records but those that were written as dead. */
 export function indexOf(segment: Segment): Buffer {
   const words = segment.words!;
   const index = new IndexWriter();
   for (let i = 0; i < segment.recordCount; i++) {
     const unit = segment.unitAt(i);
-    const word = unit << 1;
-    const kind = kindOf(words, word);
-    if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
-    const bytes = words[word + bytesWord]!;
-    const queuesAt = word + (headBytes >>> 2);
-    index.add(unit, bytes, words[word + kindWord]!, words[word + userWord + 3]!, words, queuesAt);
+    const kind = kindOf(words, unit << 1);
+    if (kind !== RecordKind.Dead && kind !== RecordKind.Mark) addToIndex(index, words, unit);
   }
   return index.finish(segment.tail, false);
+}
+
+export interface Packed {
+  readonly records: Buffer;
+  readonly index: Buffer;
+  readonly units: Uint32Array;
+  readonly lengths: Uint32Array;
+  readonly hasSettlements: boolean;
+}
+
+/** The living records of a segment in memory, one after the other, with their index. */
+export function packRecords(segment: Segment): Packed {
+  const words = segment.words!;
+  const living: number[] = [];
+  let bytes = 0;
+  for (let i = 0; i < segment.recordCount; i++) {
+    if (!segment.livesAt(i)) continue;
+    const unit = segment.unitAt(i);
+    living.push(unit);
+    bytes += words[(unit << 1) + bytesWord]!;
+  }
+  const records = Buffer.allocUnsafeSlow(bytes);
+  const lengths = new Uint32Array(living.length);
+  const index = new IndexWriter();
+  let hasSettlements = false;
+  let at = 0;
+  for (const [i, unit] of living.entries()) {
+    const word = unit << 1;
+    const kind = kindOf(words, word);
+    if (kind === RecordKind.Settlements) hasSettlements = true;
+    // Its group is complete, or it would not be here; it stands for itself from now on.
+    if (kind === RecordKind.Grouped || kind === RecordKind.GroupEnd) {
+      words[word + kindWord] = kindAndTargets(RecordKind.Message, targetsOf(words, word));
+    }
+    sealRecord(words, word);
+    addToIndex(index, words, unit);
+    const length = words[word + bytesWord]!;
+    segment.bytes!.copy(records, at, word << 2, (word << 2) + length);
+    records.writeInt32LE(unit, at + referencesWord * 4);
+    lengths[i] = length;
+    at += length;
+  }
+  const units = Uint32Array.from(living);
+  return { records, index: index.finish(segment.tail, true), units, lengths, hasSettlements };
+}
+
+/** Notes in a record of a segment in memory, if it lives, that a queue has settled it. */
+export function noteSettled(segment: Segment, unit: number, queue: number): void {
+  if (unit < 0) {
+    // How far the queue had delivered goes into the next sidecar.
+    segment.settlements.push(unit, queue);
+    return;
+  }
+  const index = segment.indexOf(unit);
+  if (segment.unitAt(index) !== unit || !segment.livesAt(index)) return;
+  const words = segment.words!;
+  const word = unit << 1;
+  const targets = targetsOf(words, word);
+  for (let i = word + headEnd; i < word + headEnd + targets; i++) {
+    if (words[i] === queue) words[i] = noQueue;
+  }
+}
+
+/** Adds a record that lies at its unit. */
+export function addToIndex(index: IndexWriter, words: Int32Array, unit: number): void {
+  const word = unit << 1;
+  const user = words[word + userWord + 3]!;
+  index.add(unit, words[word + bytesWord]!, words[word + kindWord]!, user, words, word + headEnd);
 }

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { SlabPool } from "./slab-pool.ts";
 
 test("a slab that was given back serves again, the last one first", () => {
-  const pool = new SlabPool(1000);
+  const pool = new SlabPool(1000, [100, 200]);
   const first = pool.take(100);
   const second = pool.take(100);
   pool.give(first);
@@ -16,16 +16,23 @@ test("a slab that was given back serves again, the last one first", () => {
 });
 
 test("slabs of one size never serve as another", () => {
-  const pool = new SlabPool(1000);
+  const pool = new SlabPool(1000, [100, 200]);
   pool.give(pool.take(100));
   assert.equal(pool.take(200).length, 200);
 });
 
 test("no more is kept spare than allowed", () => {
-  const pool = new SlabPool(250);
+  const pool = new SlabPool(250, [100]);
   const slabs = [pool.take(100), pool.take(100), pool.take(100)];
   for (const slab of slabs) pool.give(slab);
   assert.equal(pool.spareBytes, 200);
+  assert.equal(pool.takenBytes, 0);
+});
+
+test("slabs of odd sizes are not kept: they would keep the usual ones out", () => {
+  const pool = new SlabPool(1000, [100]);
+  pool.give(pool.take(777));
+  assert.equal(pool.spareBytes, 0);
   assert.equal(pool.takenBytes, 0);
 });
 
@@ -33,7 +40,7 @@ test("whatever is taken and given back, the counts are right and no slab is with
   const sizes = [64, 128, 256];
   fc.assert(
     fc.property(fc.array(fc.tuple(fc.boolean(), fc.nat(100))), (steps) => {
-      const pool = new SlabPool(600);
+      const pool = new SlabPool(600, sizes);
       const taken: Buffer[] = [];
       for (const [isTake, draw] of steps) {
         if (isTake || taken.length === 0) {

@@ -5,13 +5,15 @@
 
 export class SlabPool {
   readonly #spareBytesMax: number;
-  readonly #spare = new Map<number, Buffer[]>();
+  readonly #spare: ReadonlyMap<number, Buffer[]>;
   #spareBytes = 0;
   /** Bytes handed out and not given back. */
   takenBytes = 0;
 
-  constructor(spareBytesMax: number) {
+  /** Keeps slabs of these sizes only: one made for a single large record would hardly serve again. */
+  constructor(spareBytesMax: number, sizes: readonly number[]) {
     this.#spareBytesMax = spareBytesMax;
+    this.#spare = new Map(sizes.map((size) => [size, []]));
   }
 
   take(bytes: number): Buffer {
@@ -24,11 +26,10 @@ export class SlabPool {
 
   give(slab: Buffer): void {
     this.takenBytes -= slab.length;
-    if (this.#spareBytes + slab.length > this.#spareBytesMax) return;
-    this.#spareBytes += slab.length;
     const spare = this.#spare.get(slab.length);
-    if (spare === undefined) this.#spare.set(slab.length, [slab]);
-    else spare.push(slab);
+    if (spare === undefined || this.#spareBytes + slab.length > this.#spareBytesMax) return;
+    this.#spareBytes += slab.length;
+    spare.push(slab);
   }
 
   get spareBytes(): number {
