@@ -1,5 +1,5 @@
-// Goal: the harness that compares brokers finds differences, and excuses only those that are explained.
-// These tests need no RabbitMQ.
+// Goal: the harness that compares brokers finds differences, and excuses only those that are
+// explained. These tests need no RabbitMQ.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";

@@ -1,7 +1,7 @@
 // Goal: after any sequence of operations HareMQ has shown its clients what RabbitMQ shows them.
 //
-// Every sequence comes from a seed. HAREMQ_SEED=7 plays that one again; HAREMQ_SEQUENCES=500 plays as
-// many new ones. A sequence that fails is shortened before it is reported.
+// Every sequence comes from a seed. HAREMQ_SEED=7 plays that one again; HAREMQ_SEQUENCES=500 plays
+// as many new ones. A sequence that fails is shortened before it is reported.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

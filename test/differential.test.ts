@@ -30,7 +30,8 @@ for (const { name, scenarios, patient } of areas) {
 
 async function agree(fullName: string, scenario: Scenario): Promise<void> {
   const difference = await compare(broker?.url as string, oracleUrl as string, scenario);
-  if (knownDifferences.has(fullName)) {
+  // RabbitMQ compared with itself, which proves the scenarios, differs nowhere.
+  if (knownDifferences.has(fullName) && broker?.url !== oracleUrl) {
     assert.ok(difference, "they agree by now: take it out of known-differences.ts");
   } else if (difference) assert.fail(difference.report);
 }

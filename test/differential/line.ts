@@ -2,11 +2,11 @@
  * One connection of a scenario: it sends steps, collects what comes back, and knows when all that
  * will come has come.
  *
- * RabbitMQ answers from many processes: a channel's replies, a queue's deliveries and a confirm race
- * each other. The `settle` methods make that deterministic. They ask a channel a question that changes
- * nothing (access.request), and queues another (a passive declare, on a channel of the line's own):
- * with the answer everything has come that was said before. The player asks them in the order in
- * which RabbitMQ's processes pass messages on.
+ * RabbitMQ answers from many processes: a channel's replies, a queue's deliveries and a confirm
+ * race each other. The `settle` methods make that deterministic. They ask a channel a question that
+ * changes nothing (access.request), and queues another (a passive declare, on a channel of the
+ * line's own): with the answer everything has come that was said before. The player asks them in
+ * the order in which RabbitMQ's processes pass messages on.
  */
 
 import {
@@ -28,8 +28,8 @@ export interface Received {
   readonly place: string;
   readonly text: string;
   /**
-   * For what comes from several processes of RabbitMQ at once, and so has no order against deliveries:
-   * its place among its like.
+   * For what comes from several processes of RabbitMQ at once, and so has no order against
+   * deliveries: its place among its like.
    */
   readonly rank?: number;
 }

@@ -1,9 +1,9 @@
 /**
  * Plays a scenario against one broker and writes down, step by step, what came back.
  *
- * A transcript is comparable: names are the scenario's, each step's window holds everything that the
- * step has caused, and within a window the channels stand one after the other, since there is no
- * order between them.
+ * A transcript is comparable: names are the scenario's, each step's window holds everything that
+ * the step has caused, and within a window the channels stand one after the other, since there is
+ * no order between them.
  */
 
 import { addressOf, type BrokerAddress, methodOf } from "@haremq/testkit";
@@ -162,7 +162,9 @@ class Player {
     }
   }
 
-  /** Waits for all that a step has set off: from its channel to the queues, and back to channels. */
+  /**
+   * Waits for all that a step has set off: from its channel to the queues, and back to channels.
+   */
   async #settleDown(acting: Line, channel: number): Promise<void> {
     await acting.settleChannel(channel);
     const lines = [...this.#lines.values()];

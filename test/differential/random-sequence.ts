@@ -3,10 +3,11 @@
  * connection, and otherwise free: queues come and go, channels are refused and opened again, modes
  * change, messages are settled in any order.
  *
- * What RabbitMQ itself leaves to chance is avoided. Several queues that deliver to one channel race each
- * other, so each queue has channels of its own for its consumers. The room that a requeued message
- * leaves in a channel's limit races the message, so a sequence has channel limits or requeueing. What
- * several consumers got is requeued consumer by consumer, so messages are requeued one at a time.
+ * What RabbitMQ itself leaves to chance is avoided. Several queues that deliver to one channel race
+ * each other, so each queue has channels of its own for its consumers. The room that a requeued
+ * message leaves in a channel's limit races the message, so a sequence has channel limits or
+ * requeueing. What several consumers got is requeued consumer by consumer, so messages are requeued
+ * one at a time.
  */
 
 import { SeededRandom } from "@haremq/kernel";
@@ -101,8 +102,8 @@ function placed(step: Step, connection: string, channel: number): Step {
 }
 
 /**
- * Several messages may be sent at once, without waiting in between. Those go straight to queues and are
- * not mandatory: what else could become of them has no order against deliveries.
+ * Several messages may be sent at once, without waiting in between. Those go straight to queues and
+ * are not mandatory: what else could become of them has no order against deliveries.
  */
 function publishSome(random: SeededRandom): Step {
   const count = 1 + random.below(4);

@@ -1,6 +1,7 @@
 /**
- * Shortens a failing sequence: leaves out ever smaller runs of it, the last ones first, as long as what
- * is left still fails. Each attempt is played against real brokers, so there is a limit to them.
+ * Shortens a failing sequence: leaves out ever smaller runs of it, the last ones first, as long as
+ * what is left still fails. Each attempt is played against real brokers, so there is a limit to
+ * them.
  */
 
 export async function shrink<T>(

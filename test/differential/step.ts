@@ -39,7 +39,9 @@ export interface BytesStep extends Place {
   readonly hold: boolean;
 }
 
-/** Acknowledges (or refuses) one of the channel's outstanding deliveries, chosen when it is played. */
+/**
+ * Acknowledges (or refuses) one of the channel's outstanding deliveries, chosen when it is played.
+ */
 export interface SettleStep extends Place {
   readonly kind: "settle";
   readonly how: "ack" | "nack" | "reject";

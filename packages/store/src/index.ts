@@ -35,6 +35,7 @@ export {
 export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
 export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";
+export type { MetadataKind } from "./metadata/metadata-kind.ts";
 export type {
   MetadataChange,
   MetadataCondition,
@@ -43,3 +44,30 @@ export type {
   MetadataStore,
   MetadataValue,
 } from "./metadata/metadata-store.ts";
+export {
+  type BindingRecord,
+  bindingRecords,
+  type ExchangeRecord,
+  exchangeRecords,
+  type GlobalParameterRecord,
+  globalParameterRecords,
+  operatorPolicyRecords,
+  type ParameterRecord,
+  type PermissionRecord,
+  type PolicyRecord,
+  parameterRecords,
+  permissionRecords,
+  policyRecords,
+  prepareTopology,
+  type QueueRecord,
+  queueRecords,
+  removeUser,
+  removeVirtualHost,
+  type TopicPermissionRecord,
+  topicPermissionRecords,
+  topologyLayout,
+  type UserRecord,
+  userRecords,
+  type VirtualHostRecord,
+  virtualHostRecords,
+} from "./metadata/topology-records.ts";

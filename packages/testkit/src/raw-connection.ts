@@ -1,11 +1,12 @@
 /**
  * A connection to a broker that knows frames and nothing more: a test may send whatever bytes it
  * likes, whenever it likes, and sees every frame that comes back, in order. For conformance tests,
- * the differential harness and fuzzers; a test that only wants to use a broker takes @haremq/client.
+ * the differential harness and fuzzers; a test that only wants to use a broker takes
+ * @haremq/client.
  *
  * Invariants:
- * - `frames` holds everything received since the connection was made. Nothing is answered by itself,
- *   not even a heartbeat or a connection.close.
+ * - `frames` holds everything received since the connection was made. Nothing is answered by
+ *   itself, not even a heartbeat or a connection.close.
  * - Every wait ends: with what was waited for, with the end of the connection, or at its deadline.
  */
 
@@ -199,7 +200,9 @@ export class RawConnection {
     }
   }
 
-  /** Resolves when the condition holds; it is looked at after each arrival. False at the deadline. */
+  /**
+   * Resolves when the condition holds; it is looked at after each arrival. False at the deadline.
+   */
   waitUntil(condition: () => boolean, deadlineMs = waitDeadlineMs): Promise<boolean> {
     if (condition()) return Promise.resolve(true);
     return new Promise((resolve) => {

@@ -31,10 +31,10 @@ describe("LMDB files", () => {
     folder = mkdtempSync(join(tmpdir(), "haremq-lmdb-file-"));
     const store = await LmdbMetadataStore.open(folder);
     const random = new SeededRandom(3);
-    for (let round = 0; round < 20; round++) {
-      const changes = Array.from({ length: 100 }, () => {
-        const isLarge = random.below(50) === 0;
-        const key = ["q", String(random.below(1500)), "n".repeat(random.below(200))];
+    for (let round = 0; round < 10; round++) {
+      const changes = Array.from({ length: 40 }, () => {
+        const isLarge = random.below(40) === 0;
+        const key = ["q", String(random.below(1500)), "n".repeat(random.below(1000))];
         const value = random.below(4) === 0 ? undefined : "v".repeat(isLarge ? 40_000 : 200);
         return { key, value };
       });
@@ -70,9 +70,9 @@ describe("LMDB files", () => {
     const report = check(sound);
     assert.equal(report.pageBytes, pageBytes);
     assert.equal(report.fileBytes, sound.length);
-    assert.ok(report.entries > 1000);
+    assert.ok(report.entries > 200);
     assert.ok(report.usedPages > 50);
-    assert.equal(report.transaction, 21);
+    assert.equal(report.transaction, 11);
   });
 
   it("are refused when cut anywhere in what is used", () => {
@@ -126,7 +126,7 @@ describe("LMDB files", () => {
 
   it("are never read beyond their bounds, whichever bits are flipped", () => {
     const random = new SeededRandom(11);
-    for (let round = 0; round < 1000; round++) {
+    for (let round = 0; round < 2000; round++) {
       const number = random.below(sound.length / pageBytes);
       const page = Buffer.from(pageOf(sound, number));
       for (let flip = 0; flip <= random.below(8); flip++) {
@@ -153,7 +153,7 @@ describe("LMDB files", () => {
     await assert.rejects(LmdbMetadataStore.open(folder), { code: "damaged" });
     writeFileSync(path, sound);
     const store = await LmdbMetadataStore.open(folder);
-    assert.ok([...store.scan(["q"])].length > 1000);
+    assert.ok([...store.scan(["q"])].length > 200);
     await store.close();
   });
 

@@ -11,7 +11,7 @@
  */
 
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { isSpaceError, openDatabase } from "./lmdb-database.ts";
 import { checkLmdbFile } from "./lmdb-file.ts";
 import { LmdbTable } from "./lmdb-table.ts";
@@ -45,7 +45,7 @@ export class LmdbMetadataStore extends TableMetadataStore {
 }
 
 async function openTable(directory: string, path: string): Promise<LmdbTable> {
-  await mkdir(directory, { recursive: true });
+  await makeDirectory(directory);
   if (!(await exists(path))) await createFile(directory, path);
   checkLmdbFile(path);
   await allocateLockFile(`${path}-lock`);
@@ -61,6 +61,17 @@ async function openTable(directory: string, path: string): Promise<LmdbTable> {
   } catch (error) {
     await file.close();
     throw error;
+  }
+}
+
+/** Also durable are the directories above that had to be made. */
+async function makeDirectory(path: string): Promise<void> {
+  const firstMade = await mkdir(path, { recursive: true });
+  if (firstMade === undefined) return;
+  const end = dirname(resolve(firstMade));
+  for (let at = dirname(resolve(path)); ; at = dirname(at)) {
+    await syncDirectory(at);
+    if (at === end) return;
   }
 }
 
