@@ -8,6 +8,8 @@ const early = "Errors before connection.open are answered";
 const noLimit = "Zero in tune-ok means no limit";
 const singleActive = "No basic.get from queues with a single active consumer";
 
+const continuation = "A second word of property flags is refused";
+
 export const knownDifferences: ReadonlyMap<string, string> = new Map([
   ["framing: an unknown class", malformed],
   ["framing: an unknown method", malformed],
@@ -21,6 +23,7 @@ export const knownDifferences: ReadonlyMap<string, string> = new Map([
   ["publishing: unknown delivery modes", "Unknown delivery modes are transient"],
   ["framing: connection.close with more than it has", malformed],
   ["queue arguments: x-queue-leader-locator of every kind", "x-queue-leader-locator is for all"],
+  ["framing: more flags announced and not there", continuation],
   ["handshake: AMQP 0-8", "AMQP 0-8 is refused"],
   ["handshake: channel.open before tune-ok", early],
   ["handshake: tuning: channel-max 2048, frame-max 131072, heartbeat 60", early],

@@ -197,8 +197,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     const waiting = this.#waiting;
     if (waiting === undefined) return;
     for (const consumer of waiting) {
-      if (!this.writable) break;
-      if (this.withinPrefetch || consumer.noAck) this.#wake(consumer);
+      if (!this.writable || !this.withinPrefetch) break;
+      this.#wake(consumer);
     }
     if (waiting.size > 0 && !this.writable) this.host.awaitDrain(this);
   }

@@ -115,8 +115,9 @@ function get(channel: AmqpChannel, args: BasicGet): Promise<void> | undefined {
 function setPrefetch(channel: AmqpChannel, args: BasicQos): void {
   if (args.prefetchSize !== 0) throw notImplemented(`prefetch_size!=0 (${args.prefetchSize})`);
   encodeBasicQosOk(channel.host.output, channel.number);
-  if (args.global) channel.setSharedPrefetch(args.prefetchCount);
-  else channel.prefetch = args.prefetchCount;
+  // A limit for each consumer to come lifts the one for all together, as in RabbitMQ.
+  channel.setSharedPrefetch(args.global ? args.prefetchCount : 0);
+  if (!args.global) channel.prefetch = args.prefetchCount;
 }
 
 function consume(channel: AmqpChannel, args: BasicConsume): void {

@@ -15,7 +15,7 @@ export const unlimitedCredit = 0x3fffffff;
 export interface ConsumerSink {
   /** False while the connection's output is full. The sink wakes its parked consumers later. */
   readonly writable: boolean;
-  /** False while a limit shared by the sink's acknowledging consumers is reached. */
+  /** False while a limit shared by the sink's consumers is reached. */
   readonly withinPrefetch: boolean;
   /**
    * Sends one message. The view is only valid during the call. `handle` is `unstored` for a
@@ -79,7 +79,7 @@ export class Consumer {
 
   /** Whether it can be sent a message right now. */
   get canTake(): boolean {
-    return this.credit > 0 && this.sink.writable && (this.noAck || this.sink.withinPrefetch);
+    return this.credit > 0 && this.sink.writable && this.sink.withinPrefetch;
   }
 
   /** One delivery more is unsettled. */
