@@ -114,7 +114,7 @@ describe("a consumer that does not read", () => {
       const slow = await broker.open();
       slow.send(1, "queue.declare", { queue: "limited" });
       slow.send(1, "queue.declare", { queue: "free" });
-      slow.send(1, "basic.qos", { prefetchCount: 1, global: true });
+      slow.send(1, "basic.qos", { prefetchCount: 1 });
       slow.send(1, "basic.consume", { queue: "limited", consumerTag: "limited" });
       slow.send(1, "basic.consume", { queue: "free", consumerTag: "free", noAck: true });
       const publisher = await broker.open();

@@ -227,14 +227,17 @@ describe("prefetch", () => {
     assert.deepEqual(deliveries(connection), ["t1:1", "t2:2", "t3:3", "t4:4"]);
   });
 
-  test("that is shared does not count what is pulled, nor bind no-ack", async () => {
+  test("that is shared does not count what is pulled, and binds no-ack, too", async () => {
     const { connection, queue } = await withQueue(["1", "2", "3"]);
     connection.send(1, "basic.qos", { prefetchCount: 1, global: true });
     assert.equal(await get(connection, queue, { noAck: false }), "1");
     consume(connection, queue, "t");
     await delivered(connection, 1);
     consume(connection, queue, "u", { noAck: true });
-    assert.deepEqual(await delivered(connection, 2), ["t2:2", "u3:3"]);
+    await roundTrip(connection);
+    assert.deepEqual(await delivered(connection, 1), ["t2:2"]);
+    connection.send(1, "basic.ack", { deliveryTag: 2 });
+    assert.deepEqual(await delivered(connection, 2), ["t2:2", "t3:3"]);
   });
 });
 

@@ -173,9 +173,8 @@ export class NaiveQueue {
 
 export function canTake({ sink, noAck, prefetch, unsettled }: NaiveConsumer): boolean {
   if (!sink.writable) return false;
-  if (noAck) return true;
   const isWithinLimit = sink.limit === 0 || sink.unsettled < sink.limit;
-  return isWithinLimit && (prefetch === 0 || unsettled < prefetch);
+  return isWithinLimit && (noAck || prefetch === 0 || unsettled < prefetch);
 }
 
 /** Sorting keeps the order among equals. */
