@@ -29,6 +29,7 @@ export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.
 export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
 export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";
+export { inspectMetadata, type MetadataReport } from "./metadata/metadata-inspection.ts";
 export type { MetadataKind } from "./metadata/metadata-kind.ts";
 export type {
   MetadataChange,
