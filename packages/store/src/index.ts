@@ -26,10 +26,10 @@ export type { ConfirmLevel } from "./log/log-files.ts";
 export { MessageLog } from "./log/message-log.ts";
 export { headBytes, RecordKind, userWord } from "./log/record.ts";
 export { type ArenaStats, MessageArena, recordHeadBytes } from "./message-arena.ts";
+export { inspectMetadata, type MetadataReport } from "./metadata/lmdb-inspection.ts";
 export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
 export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";
-export { inspectMetadata, type MetadataReport } from "./metadata/metadata-inspection.ts";
 export type { MetadataKind } from "./metadata/metadata-kind.ts";
 export type {
   MetadataChange,

@@ -5,8 +5,8 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "n
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
+import { inspectMetadata } from "./lmdb-inspection.ts";
 import { LmdbMetadataStore } from "./lmdb-metadata-store.ts";
-import { inspectMetadata } from "./metadata-inspection.ts";
 
 it("metadata at rest can be inspected", async (t) => {
   const folder = mkdtempSync(join(tmpdir(), "haremq-inspection-"));
