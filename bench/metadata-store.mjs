@@ -1,11 +1,11 @@
-// Measures the metadata store as a broker with many durable queues uses it: declaring them from many
-// connections at once and one by one, opening again, deleting. Not a test: it prints what this machine
-// does.
+// Measures the metadata store as a broker with many durable queues uses it: declaring them from
+// many connections at once and one by one, opening again, deleting. Not a test: it prints what this
+// machine does.
 //
-//   node --conditions=source --import tsx bench/metadata-store.mjs [QUEUES] [COMMITTERS] [DIRECTORY]
+//   node --conditions=source --import tsx bench/metadata-store.mjs [QUEUES [COMMITTERS [FOLDER]]]
 //
-// Each declaration is one commit of a queue and a binding, on condition that the queue is new. The first
-// line is the disk's own speed: appends of 4 KiB, each with fdatasync.
+// Each declaration is one commit of a queue and a binding, on condition that the queue is new. The
+// first line is the disk's own speed: appends of 4 KiB, each with fdatasync.
 
 import {
   closeSync,
@@ -18,7 +18,12 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { bindingRecords, LmdbMetadataStore, prepareTopology, queueRecords } from "@haremq/store";
+import {
+  bindingRecords,
+  LmdbMetadataStore,
+  prepareTopology,
+  queueRecords,
+} from "../packages/store/src/index.ts";
 
 const [queues = 50_000, committers = 50] = process.argv.slice(2, 4).map(Number);
 const directory = mkdtempSync(join(process.argv[4] ?? tmpdir(), "haremq-bench-metadata-"));

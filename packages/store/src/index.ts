@@ -32,6 +32,7 @@ export {
   recordBytes,
   userWord,
 } from "./log/record.ts";
+export { inspectMetadata, type MetadataReport } from "./metadata/lmdb-inspection.ts";
 export { LmdbMetadataStore } from "./metadata/lmdb-metadata-store.ts";
 export { MemoryMetadataStore } from "./metadata/memory-metadata-store.ts";
 export { MetadataError, type MetadataErrorCode } from "./metadata/metadata-error.ts";

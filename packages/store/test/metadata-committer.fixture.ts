@@ -1,13 +1,13 @@
 /**
- * A process that commits to a metadata store as fast as it can and reports on its standard output each
- * commit that has resolved, with a write that has reached the pipe before anything else happens.
- * metadata-kill.test.ts starts it and kills it.
+ * A process that commits to a metadata store as fast as it can and reports on its standard output
+ * each commit that has resolved, with a write that has reached the pipe before anything else
+ * happens. metadata-kill.test.ts starts it and kills it.
  *
  *   node metadata-committer.fixture.ts DIRECTORY WORKERS
  *
- * Each worker counts: commit n sets ["counter", worker] to n, on condition that nobody else did, adds
- * ["item", worker, n] and removes ["item", worker, n - keptItems]. So any state that is not that after
- * some commit of each worker can be told from the records alone.
+ * Each worker counts: commit n sets ["counter", worker] to n, on condition that nobody else did,
+ * adds ["item", worker, n] and removes ["item", worker, n - keptItems]. So any state that is not
+ * that after some commit of each worker can be told from the records alone.
  */
 
 import { writeSync } from "node:fs";

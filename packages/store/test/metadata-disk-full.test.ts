@@ -1,8 +1,8 @@
 /**
- * Goal: on a full disk commits are refused with an error that says so, nothing of them is visible, what
- * was committed stays, and the same store works again when there is room. A limit on the size of files
- * stands for the disk: the system refuses to make a file longer in the same call and almost with the
- * same error, it needs no special rights, and it can be lifted from outside.
+ * Goal: on a full disk commits are refused with an error that says so, nothing of them is visible,
+ * what was committed stays, and the same store works again when there is room. A limit on the size
+ * of files stands for the disk: the system refuses to make a file longer in the same call and
+ * almost with the same error, it needs no special rights, and it can be lifted from outside.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,7 @@
 /**
  * A process that commits to a metadata store until there is no more room, waits for a line on its
- * standard input, and goes on. metadata-disk-full.test.ts starts it with a limit on the size of files.
+ * standard input, and goes on. metadata-disk-full.test.ts starts it with a limit on the size of
+ * files.
  *
  *   node metadata-filler.fixture.ts DIRECTORY prepared|unprepared
  *

@@ -1,7 +1,7 @@
 /**
- * Goal: every metadata commit that has resolved is there after SIGKILL, at whatever moment it comes, and
- * no commit is there in part. A child process commits and reports; the parent kills it after a random
- * number of reports and looks at what is on the disk.
+ * Goal: every metadata commit that has resolved is there after SIGKILL, at whatever moment it
+ * comes, and no commit is there in part. A child process commits and reports; the parent kills it
+ * after a random number of reports and looks at what is on the disk.
  */
 
 import assert from "node:assert/strict";
@@ -76,7 +76,7 @@ describe("metadata in LMDB, killed", () => {
     const random = new SeededRandom(seed);
     const plans = [0, 1].map(() => ({
       directory: mkdtempSync(join(tmpdir(), "haremq-metadata-kill-")),
-      kills: Array.from({ length: rounds / 2 }, () => 1 + random.below(400)),
+      kills: Array.from({ length: rounds / 2 }, () => 1 + random.below(250)),
     }));
     t.after(() => {
       for (const { directory } of plans) rmSync(directory, { recursive: true, force: true });

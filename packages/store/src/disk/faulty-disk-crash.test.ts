@@ -99,14 +99,33 @@ describe("faulty disk: power loss and bytes", () => {
     exactly(counts, shapes);
   });
 
-  test("tears at every byte", async () => {
-    const lengths = await outcomes(async (disk) => {
-      await putDurably(disk, "/a", "");
+  test("tears at every byte, from the front and from the back", async () => {
+    const counts = await outcomes(async (disk) => {
+      await putDurably(disk, "/a", "-----");
       await put(disk, "/a", "hares");
-      const left = await get(disk.crash({ powerLoss: true }), "/a");
-      return /^h?a?r?e?s?$/.test(left) ? left : "zeros";
+      return await get(disk.crash({ powerLoss: true }), "/a");
     });
-    exactly(lengths, ["", "h", "ha", "har", "hare", "hares", "zeros"]);
+    const heads = ["-----", "h----", "ha---", "har--", "hare-", "hares"];
+    exactly(counts, [...heads, "-ares", "--res", "---es", "----s"]);
+  });
+
+  test("tears in the middle only between sectors", async () => {
+    let patched = 0;
+    await outcomes(async (disk) => {
+      await putDurably(disk, "/a", "-".repeat(2100));
+      await put(disk, "/a", fresh, 100);
+      const left = await get(disk.crash({ powerLoss: true }), "/a");
+      const cuts = [...left.matchAll(/(?<=-)[hare]|(?<=[hare])-/g)].map(({ index }) => index);
+      const inside = cuts.filter((at) => at !== 100);
+      if (inside.length < 2) return "";
+      assert.deepEqual(
+        inside.filter((at) => at % 512 !== 0),
+        [],
+      );
+      patched++;
+      return "";
+    });
+    assert.ok(patched > 10, `${patched}`);
   });
 
   test("treats every write on its own", async () => {
@@ -120,11 +139,29 @@ describe("faulty disk: power loss and bytes", () => {
 
   test("may let an earlier write win over a later one", async () => {
     const counts = await outcomes(async (disk) => {
-      const file = await putDurably(disk, "/a", "-");
-      for (const text of ["1", "2"]) await file.write(Buffer.from(text), 0, 1, 0);
+      const file = await putDurably(disk, "/a", "---");
+      await file.write(Buffer.from("1"), 0, 1, 1);
+      await file.write(Buffer.from("222"), 0, 3, 0);
       return await get(disk.crash({ powerLoss: true }), "/a");
     });
-    exactly(counts, ["-", "1", "2"]);
+    const torn = ["2--", "22-", "--2", "-22", "21-", "-12"];
+    const possible = ["---", "-1-", "222", "212", ...torn];
+    assert.deepEqual(
+      [...counts.keys()].filter((text) => !possible.includes(text)),
+      [],
+    );
+    assert.ok(counts.has("212"), "the later write never came first");
+  });
+
+  test("tears what was written, not what the buffer holds by now", async () => {
+    const counts = await outcomes(async (disk) => {
+      const file = await putDurably(disk, "/a", "-");
+      const buffer = Buffer.from("1");
+      await file.write(buffer, 0, 1, 0);
+      buffer.write("2");
+      return await get(disk.crash({ powerLoss: true }), "/a");
+    });
+    exactly(counts, ["-", "1"]);
   });
 
   test("may undo a truncation", async () => {
@@ -148,6 +185,20 @@ describe("faulty disk: power loss and bytes", () => {
       return "same";
     });
     exactly(counts, ["same"]);
+  });
+});
+
+describe("faulty disk: a second power loss", () => {
+  test("takes what was written since the first", async () => {
+    const counts = await outcomes(async (disk) => {
+      await putDurably(disk, "/a", "-");
+      const second = disk.crash({ powerLoss: true });
+      await put(second, "/a", "1");
+      await put(second, "/b", "1");
+      const third = second.crash({ powerLoss: true });
+      return `${await third.list("/")}: ${await get(third, "/a")}`;
+    });
+    exactly(counts, ["a,b: -", "a,b: 1", "a: -", "a: 1"]);
   });
 });
 
@@ -317,6 +368,33 @@ describe("faulty disk: operations under way", () => {
       found.add(text);
     }
     assert.deepEqual([...found].sort(), ["", "a", "ab", "abc"]);
+  });
+
+  test("such as a removal, have happened or not", async () => {
+    const found = new Set<string>();
+    for (let seed = 0; seed < 20; seed++) {
+      const stepped = new SteppedDisk(seed);
+      await stepped.finish(stepped.disk.open("/a", "create"));
+      void stepped.disk.remove("/a");
+      const next = stepped.disk.crash({ powerLoss: false });
+      found.add((await stepped.finish(next.list("/"))).join());
+    }
+    assert.deepEqual([...found].sort(), ["", "a"]);
+  });
+
+  test("are not part of a directory's sync that was called before", async () => {
+    const found = new Set<string>();
+    for (let seed = 0; seed < 100; seed++) {
+      const stepped = new SteppedDisk(seed);
+      const syncing = stepped.disk.syncDirectory("/");
+      const opening = stepped.disk.open("/a", "create");
+      stepped.complete(1);
+      await opening;
+      await stepped.finish(syncing);
+      const next = stepped.disk.crash({ powerLoss: true });
+      found.add((await stepped.finish(next.list("/"))).join());
+    }
+    assert.deepEqual([...found].sort(), ["", "a"]);
   });
 
   test("take effect in any order", async () => {

@@ -261,6 +261,27 @@ describe("faulty disk: a sync that fails", () => {
     assert.deepEqual(found, ["", "\0\0\0", "new"]);
   });
 
+  test("never changes the length that a next process sees", async () => {
+    const found = await collect(async (seed) => {
+      const disk = createDisk(seed);
+      const file = await disk.open("/a", "create");
+      await write(file, "new");
+      disk.faults.inject({ operations: ["sync"], fault: "EIO" });
+      await assert.rejects(file.sync(), { code: "EIO" });
+      return await reread(disk.crash({ powerLoss: false }), "/a");
+    });
+    assert.deepEqual(found, ["\0\0\0", "new"]);
+  });
+
+  test("hides nothing from the next process that was written later", async () => {
+    const found = await collect(async (seed) => {
+      const { disk, file } = await failOnce(seed);
+      await write(file, "!", 3);
+      return await reread(disk.crash({ powerLoss: false }), "/a");
+    });
+    assert.deepEqual(found, ["new!", "old!"]);
+  });
+
   test("does no harm to what is written again, or later, and synced", async () => {
     const found = await collect(async (seed) => {
       const { disk, file } = await failOnce(seed);

@@ -17,7 +17,6 @@ export class FileHistory {
   readonly #stable: ByteImage;
   #pending: Change[] = [];
   #syncedChanges = 0;
-  #hasDropped = false;
 
   constructor(stable = new ByteImage()) {
     this.#stable = stable;
@@ -54,16 +53,10 @@ export class FileHistory {
         apply(this.#stable, change);
         continue;
       }
-      this.#hasDropped = true;
       // The file may have got its new length all the same: then it reads as zeros there.
       const end = change.position + change.bytes.length;
       if (random.below(2) === 0) this.#stable.resize(Math.max(this.#stable.size, end));
     }
-  }
-
-  /** Whether processes see bytes that no sync will ever write. */
-  get hasDropped(): boolean {
-    return this.#hasDropped;
   }
 
   /** What processes see of a file of this size once the system has let go of all clean pages. */
@@ -71,7 +64,6 @@ export class FileHistory {
     const image = this.#stable.clone();
     for (const change of this.#pending) apply(image, change);
     image.resize(size);
-    this.#hasDropped = false;
     return image;
   }
 

@@ -58,10 +58,8 @@ export class SimulatedMachine {
    */
   evict(): void {
     for (const node of this.tree.files()) {
-      const history = this.historyOf(node);
-      if (history.hasDropped && this.hardware.random.below(2) === 0) {
-        node.image.become(history.evicted(node.image.size));
-      }
+      if (this.hardware.random.below(2) === 0) continue;
+      node.image.become(this.historyOf(node).evicted(node.image.size));
     }
   }
 

@@ -51,8 +51,10 @@ export class Compaction {
   }
 
   /** Whether a segment is due: it is more than half garbage, and writing it anew makes it smaller. */
-  static isDue(segment: Segment): boolean {
+  isDue(segment: Segment): boolean {
     if (!segment.isIndexed || segment.isBusy || segment.isDoomed) return false;
+    // What is dead because of a group that is not safe yet may still be needed.
+    if (!this.#files.isFree(segment)) return false;
     const { diskBytes, liveBytes } = segment;
     if (diskBytes <= 2 * liveBytes) return false;
     const liveShare = segment.liveRecords / segment.recordCount;
@@ -61,7 +63,7 @@ export class Compaction {
   }
 
   get isAnyDue(): boolean {
-    return this.#log.segments.some((each) => each !== undefined && Compaction.isDue(each));
+    return this.#log.segments.some((each) => each !== undefined && this.isDue(each));
   }
 
   async #compactAll(): Promise<boolean> {
@@ -81,7 +83,7 @@ export class Compaction {
   #smallestDue(): Segment | undefined {
     let smallest: Segment | undefined;
     for (const segment of this.#log.segments) {
-      if (segment === undefined || !Compaction.isDue(segment)) continue;
+      if (segment === undefined || !this.isDue(segment)) continue;
       if (smallest === undefined || segment.liveBytes < smallest.liveBytes) smallest = segment;
     }
     return smallest;
@@ -91,7 +93,7 @@ export class Compaction {
   async #compact(segment: Segment): Promise<boolean> {
     if (segment.hasSettlements && !(await this.#files.secureSettlements())) return false;
     await this.#residency.load(segment);
-    if (!segment.isResident || !Compaction.isDue(segment)) return true;
+    if (!segment.isResident || !this.isDue(segment)) return true;
     segment.hold();
     segment.isCompacting = true;
     try {
@@ -133,7 +135,7 @@ export class Compaction {
   #replace(segment: Segment, generation: number, packed: Packed): void {
     const old = [this.#directory.recordsPath(segment), this.#directory.pathIn(segment, "idx")];
     const oldBytes = segment.fileBytes + segment.indexBytes;
-    segment.lastRemoval = this.#directory.remove(old, oldBytes, segment.lastRemoval);
+    segment.lastRemoval = this.#directory.removeRecords(old, oldBytes, segment.lastRemoval);
     segment.generation = generation;
     segment.isCompact = true;
     segment.fileBytes = packed.records.length;

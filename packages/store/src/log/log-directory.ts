@@ -18,6 +18,8 @@ export interface FileRemoval {
   readonly paths: readonly string[];
   readonly bytes: number;
   readonly after: FileRemoval | undefined;
+  /** Left where they are, they would bring messages back. */
+  readonly hasRecords: boolean;
   /** The age of the directory in which they went. */
   goneIn?: number;
 }
@@ -31,6 +33,7 @@ export class LogDirectory {
   #safeAge = 0;
   /** What an earlier process has created may not be safe either. */
   #lastCreation = 1;
+  #lastRemoval = 0;
   #removals: FileRemoval[] = [];
 
   constructor(disk: Disk, path: string) {
@@ -68,6 +71,11 @@ export class LogDirectory {
     if (this.#lastCreation > this.#safeAge) await this.sync();
   }
 
+  /** Makes sure that no records come back that were removed before. */
+  async syncRemovals(): Promise<void> {
+    if (this.#lastRemoval > this.#safeAge) await this.sync();
+  }
+
   async sync(): Promise<void> {
     const age = this.#age++;
     await this.#disk.syncDirectory(this.path);
@@ -76,9 +84,17 @@ export class LogDirectory {
 
   // Removal
 
-  /** Has files removed, by one of the next sweeps: after the other removal, even on the disk. */
+  /** Has files with records removed, by the next sweep: after the other removal, even on the disk. */
+  removeRecords(paths: readonly string[], bytes: number, after?: FileRemoval): FileRemoval {
+    return this.#add({ paths, bytes, after, hasRecords: true });
+  }
+
+  /** Has files removed that do no harm where they are. */
   remove(paths: readonly string[], bytes: number, after?: FileRemoval): FileRemoval {
-    const removal: FileRemoval = { paths, bytes, after };
+    return this.#add({ paths, bytes, after, hasRecords: false });
+  }
+
+  #add(removal: FileRemoval): FileRemoval {
     this.#removals.push(removal);
     return removal;
   }
@@ -90,6 +106,11 @@ export class LogDirectory {
 
   get hasRemovals(): boolean {
     return this.#removals.length > 0;
+  }
+
+  /** Whether records wait to be removed, which only a sync of the directory lets go. */
+  get hasRecordsToRemove(): boolean {
+    return this.#removals.some(({ hasRecords }) => hasRecords);
   }
 
   /** Removes what may go. Returns false if something could not be removed and has to be tried again. */
@@ -106,6 +127,7 @@ export class LogDirectory {
       try {
         for (const path of removal.paths) await this.#disk.remove(path);
         removal.goneIn = this.#age;
+        if (removal.hasRecords) this.#lastRemoval = this.#age;
       } catch (error) {
         if (!(error instanceof DiskError)) throw error;
         left.push(removal);

@@ -9,8 +9,7 @@
  * So a settlement or a removal never reaches the disk before a record that was appended earlier. When
  * records cannot be written nothing more is told durable until they can, and whole rounds are tried
  * again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its queues are
- * drained, unless there is a group among the records that wait: what was settled with it has to wait
- * with it.
+ * drained; only what was settled with a group that waits has to wait with it.
  *
  * Invariants:
  * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
@@ -178,14 +177,11 @@ export class LogFiles implements LogDisk {
     await this.#giveUpSuspects();
     const failure = await caught(this.#writeRecords(upTo));
     this.#noteFault(failure);
-    if (failure !== undefined && this.#log.durablePosition < this.#log.groupPosition) {
-      for (const segment of settled) this.#settled.add(segment);
-      this.#doomed.unshift(...doomed);
-    } else {
-      const areNoted = await this.#noteSettlements(settled);
-      await this.#removeDoomed(doomed, areNoted);
-      await this.#answerSecureRequests(areNoted);
-    }
+    // Also because of the marks, which have moved what was appended before the round.
+    if (this.#log.durablePosition < this.#log.position) this.#isScheduled = true;
+    const areNoted = await this.#noteSettlements(settled);
+    await this.#removeDoomed(doomed, areNoted);
+    await this.#answerSecureRequests(areNoted);
     await this.#sweep();
   }
 
@@ -215,8 +211,13 @@ export class LogFiles implements LogDisk {
 
   /** It has lived and died without ever touching the disk, or can do without more of it. */
   #needNotBeWritten(segment: Segment): boolean {
-    if (!segment.isDoomed || segment.hasSettlements) return false;
+    if (!segment.isDoomed || segment.hasSettlements || !this.isFree(segment)) return false;
     return segment.fileBytes === 0 || this.#fault !== undefined;
+  }
+
+  /** Whether the groups are durable that have settled some of its records. */
+  isFree(segment: Segment): boolean {
+    return segment.waitsFor <= this.#log.durablePosition;
   }
 
   #becomeDurable(position: number): void {
@@ -271,16 +272,14 @@ export class LogFiles implements LogDisk {
     let areNoted = true;
     for (const segment of settled) {
       if (segment.settlements.length === 0 || segment.isDoomed) continue;
-      let failure: DiskError | undefined;
-      if (!segment.isCompacting) failure = await caught(this.#sidecars.append(segment));
-      if (segment.settlements.length === 0) continue;
-      this.#settled.add(segment);
-      if (failure === undefined && !segment.isCompacting) {
-        this.#wakeUpIn(settlementDelayMs);
-        continue;
-      }
-      areNoted = false;
+      const isPossible = !segment.isCompacting && this.isFree(segment);
+      const failure = isPossible ? await caught(this.#sidecars.append(segment)) : undefined;
       if (failure !== undefined) this.#tryLater();
+      if (!isPossible || failure !== undefined) areNoted = false;
+      if (segment.settlements.length === 0) continue;
+      // What has come meanwhile, or could not be noted. The end of a compaction or of a fault is told.
+      this.#settled.add(segment);
+      if (isPossible) this.#wakeUpIn(settlementDelayMs);
     }
     return areNoted;
   }
@@ -313,9 +312,15 @@ export class LogFiles implements LogDisk {
     for (const resolve of requests) resolve(isSecure);
   }
 
+  /** Whether nothing comes back any more of what has been settled and removed so far. */
   async #secure(): Promise<boolean> {
     try {
-      return await this.#sidecars.secure();
+      if (this.#doomed.some((segment) => segment.isSettledByGroups)) return false;
+      if (!(await this.#sidecars.secure())) return false;
+      await this.#sweep();
+      if (this.directory.hasRecordsToRemove) return false;
+      await this.directory.syncRemovals();
+      return true;
     } catch (error) {
       demandDiskError(error);
       this.#tryLater();
@@ -325,14 +330,13 @@ export class LogFiles implements LogDisk {
 
   // Step 3: what is dead
 
+  /** The oldest first: groups settle records of segments before their own. */
   async #removeDoomed(doomed: readonly Segment[], areNoted: boolean): Promise<void> {
-    let areSecure: boolean | undefined;
-    for (const segment of doomed) {
+    for (const segment of doomed.toSorted((a, b) => a.number - b.number)) {
       // One that is still to be written gives its position away first.
-      let mayGo = !segment.isBusy && !this.#unwritten.includes(segment);
+      let mayGo = !segment.isBusy && this.isFree(segment) && !this.#unwritten.includes(segment);
       if (mayGo && segment.hasSettlements) {
-        areSecure ??= areNoted && (await this.#secure());
-        mayGo = areSecure;
+        mayGo = areNoted && (await this.#secure());
         if (!mayGo) this.#wakeUpIn(retryDelayMs);
       }
       if (mayGo) await this.#remove(segment);
@@ -358,9 +362,9 @@ export class LogFiles implements LogDisk {
     const { directory } = this;
     const { abandoned, abandonedBytes, fileBytes, indexBytes, sidecarBytes } = segment;
     let last = segment.lastRemoval;
-    if (abandoned.length > 0) last = directory.remove(abandoned, abandonedBytes, last);
+    if (abandoned.length > 0) last = directory.removeRecords(abandoned, abandonedBytes, last);
     if (fileBytes === 0 && !segment.hasSidecar && !segment.isIndexed) return;
-    last = directory.remove([directory.recordsPath(segment)], fileBytes, last);
+    last = directory.removeRecords([directory.recordsPath(segment)], fileBytes, last);
     const rest = [directory.pathIn(segment, "idx"), directory.pathIn(segment, "ack")];
     directory.remove(rest, indexBytes + sidecarBytes, last);
   }
@@ -372,11 +376,12 @@ export class LogFiles implements LogDisk {
     this.#wakeUpIn(settlementDelayMs);
   }
 
-  /** Removals that wait for a sync of the directory get one before they add up to something. */
+  /** Index and sidecar of the dead wait for a sync of the directory, unless they add up to something. */
   async #sweep(): Promise<void> {
     const { directory } = this;
     let isClean = await directory.sweep();
-    if (directory.bytesToRemove > this.#options.sizes.segmentBytes / 4) {
+    const bytesMax = this.#options.sizes.segmentBytes / 4;
+    while (isClean && (directory.hasRecordsToRemove || directory.bytesToRemove > bytesMax)) {
       isClean = (await caught(directory.sync())) === undefined && (await directory.sweep());
     }
     if (!isClean) this.#tryLater();

@@ -232,9 +232,13 @@ export class MessageLog {
     const unit = handle - segment.slot * slotUnits;
     const isDead = segment.release(unit);
     if (segment.durability === "durable" && this.disk !== undefined) {
-      // What dies before it was written is written as dead, or not at all.
       const isWritten = unit << unitBits < segment.writtenTo || segment.isBusy;
-      if (isWritten || !isDead || kindOf(segment.words!, unit << 1) !== RecordKind.Message) {
+      const isGrouped = this.groupPosition > this.durablePosition;
+      if (isGrouped) this.#keepForGroup(segment, unit);
+      // What dies before it was written is written as dead, or not at all.
+      const isMessage =
+        segment.words !== null && kindOf(segment.words, unit << 1) === RecordKind.Message;
+      if (isWritten || isGrouped || !isDead || !isMessage) {
         segment.settlements.push(unit, queue);
         this.disk.onSettlement(segment);
       }
@@ -293,6 +297,19 @@ export class MessageLog {
     if (segment.isForgotten) return;
     segment.settlements.push(note.unit | deliveredFlag, note.queue);
     this.disk!.onSettlement(segment);
+  }
+
+  /**
+   * The settlement may be part of a group that is not durable yet. Should the group be lost, the record
+   * must not be.
+   */
+  #keepForGroup(segment: Segment, unit: number): void {
+    segment.isSettledByGroups = true;
+    segment.waitsFor = this.groupPosition;
+    // Even if it is written: the file may have to be given up.
+    if (segment.isIndexed) return;
+    segment.keptUnits ??= new Set();
+    segment.keptUnits.add(unit);
   }
 
   /** Which segment a handle's record is in, for loading and unloading. */

@@ -63,6 +63,7 @@ export class Recovery {
   readonly #grouped = new GroupedSettlements();
   /** By queue number. */
   readonly #delivered = new Map<number, { readonly segment: number; readonly unit: number }>();
+  readonly #settledByGroups: Segment[] = [];
   /** Nothing is removed before the directory has been synced: what replaces it may not be safe yet. */
   readonly #barrier: FileRemoval;
   /** Records that are still wanted by a queue. */
@@ -86,6 +87,8 @@ export class Recovery {
       if (segment.hasSidecar) await this.#collectDelivered(segment);
     }
     for (const choice of chosen) await this.#take(choice, choice.found === last);
+    // Some of the groups may have to be made safe again.
+    for (const segment of this.#settledByGroups) segment.waitsFor = log.position;
   }
 
   // First pass
@@ -243,7 +246,7 @@ export class Recovery {
   #discard(found: FoundSegment): void {
     const { directory } = this.#options.files;
     const records = found.generations.map((each) => found.recordsPath(each));
-    const first = directory.remove(records, 0, this.#barrier);
+    const first = directory.removeRecords(records, 0, this.#barrier);
     const indexes = [...found.indexes].map((each) => found.indexPath(each));
     directory.remove([...indexes, found.sidecarPath], 0, first);
   }
@@ -279,7 +282,10 @@ export class Recovery {
     segment.isIndexed = true;
     segment.hasSettlements = index.hasSettlements;
     segment.indexBytes = index.bytes;
-    segment.lastRemoval = files.directory.remove(found.pathsBut(generation), 0, this.#barrier);
+    const others = found.pathsBut(generation);
+    if (others.length > 0) {
+      segment.lastRemoval = files.directory.removeRecords(others, 0, this.#barrier);
+    }
     const settled = await this.#readSidecar(found, segment);
     const units = new Uint32Array(index.count);
     const lengths = new Uint32Array(index.count);
@@ -319,8 +325,10 @@ export class Recovery {
     }
     segment.abandoned = found.generations.map((each) => found.recordsPath(each));
     segment.abandonedBytes = tail;
-    const indexes = [...found.indexes].map((each) => found.indexPath(each));
-    segment.lastRemoval = files.directory.remove(indexes, 0, this.#barrier);
+    files.directory.remove(
+      [...found.indexes].map((each) => found.indexPath(each)),
+      0,
+    );
     segment.restart(segment.nextGeneration(found.newestGeneration));
     log.appendAgain(segment);
     this.#finish(segment);
@@ -343,6 +351,12 @@ export class Recovery {
       if (settled.has(unit, queue)) continue;
       settled.add(unit, queue);
       segment.settlements.push(unit, queue);
+      segment.keptUnits ??= new Set();
+      segment.keptUnits.add(unit);
+    }
+    if (grouped.length > 0) {
+      segment.isSettledByGroups = true;
+      this.#settledByGroups.push(segment);
     }
     // The groups will go one day, and rely on the sidecar then.
     if (grouped.length > 0 && found.hasSidecar) this.#options.files.distrustSidecar(segment);

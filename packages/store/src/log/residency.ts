@@ -16,6 +16,7 @@ import type { MessageLog } from "./message-log.ts";
 import type { Quarantine } from "./quarantine.ts";
 import { bytesWord, isRecord, kindAndTargets, kindWord, RecordKind, sealFiller } from "./record.ts";
 import { type Segment, unitBits } from "./segment.ts";
+import { sealRecords } from "./segment-seal.ts";
 
 export interface ResidencyOptions {
   readonly disk: Disk;
@@ -91,6 +92,7 @@ export class Residency {
     const { disk, spillDirectory } = this.#options;
     const path = join(spillDirectory, String(++this.#spills));
     segment.hold();
+    sealRecords(segment, Number.POSITIVE_INFINITY);
     try {
       const file = await createAnew(disk, path);
       segment.spillPath = path;

@@ -32,8 +32,9 @@ export function sealRecords(segment: Segment, bytesMax: number): { end: number; 
   let records = segment.writtenRecords;
   let end = start;
   while (records < segment.recordCount && end - start < bytesMax) {
-    const word = segment.unitAt(records) << 1;
-    const isDead = words[word + referencesWord] === 0;
+    const unit = segment.unitAt(records);
+    const word = unit << 1;
+    const isDead = words[word + referencesWord] === 0 && segment.keptUnits?.has(unit) !== true;
     if (isDead && kindOf(words, word) === RecordKind.Message) sealDeadRecord(words, word);
     else sealRecord(words, word);
     end += words[word + bytesWord]!;

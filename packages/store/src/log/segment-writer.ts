@@ -73,7 +73,7 @@ export class SegmentWriter {
     if (segment.syncedTo < segment.abandonedBytes) return;
     const { directory } = this.#options;
     const bytes = segment.abandonedBytes;
-    segment.lastRemoval = directory.remove(segment.abandoned, bytes, segment.lastRemoval);
+    segment.lastRemoval = directory.removeRecords(segment.abandoned, bytes, segment.lastRemoval);
     segment.abandoned = [];
     segment.abandonedBytes = 0;
   }
@@ -97,6 +97,7 @@ export class SegmentWriter {
     await writeSafely(await directory.create(directory.pathIn(segment, "idx")), index);
     segment.indexBytes = index.length;
     segment.isIndexed = true;
+    segment.keptUnits = undefined;
     const file = segment.file;
     segment.file = null;
     await file?.close();

@@ -86,6 +86,12 @@ export class Segment {
   spillPath: string | undefined;
   /** It holds settlements of other segments' records, which must be safe there before it goes. */
   hasSettlements = false;
+  /** Groups have settled some of its records: they may have to go before the group's own record... */
+  isSettledByGroups = false;
+  /** ...and must stay until the last of the groups is durable, up to here in the log... */
+  waitsFor = 0;
+  /** ...those of them as well that die before they are written. */
+  keptUnits: Set<number> | undefined;
   /** Its file is being replaced: no settlements are noted meanwhile. */
   isCompacting = false;
   /** Settlements that are not in the sidecar yet: unit, queue number, unit, queue number... */

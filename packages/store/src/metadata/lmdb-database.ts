@@ -1,6 +1,7 @@
 /**
- * The few things that the metadata store wants of LMDB's binding, and how the binding says that they
- * went wrong. LMDB is loaded by the first open, so that a broker in memory neither waits nor needs it.
+ * The few things that the metadata store wants of LMDB's binding, and how the binding says that
+ * they went wrong. LMDB is loaded by the first open, so that a broker in memory neither waits nor
+ * needs it.
  */
 
 import { getSystemErrorName } from "node:util";

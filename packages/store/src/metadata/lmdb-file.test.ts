@@ -1,6 +1,6 @@
 /**
- * Goal: files that LMDB wrote are found to be sound, whatever is in them; damaged ones are refused with
- * an error that says so, and never handed to LMDB, which could end the process over them.
+ * Goal: files that LMDB wrote are found to be sound, whatever is in them; damaged ones are refused
+ * with an error that says so, and never handed to LMDB, which could end the process over them.
  */
 
 import assert from "node:assert/strict";

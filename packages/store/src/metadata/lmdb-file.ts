@@ -1,9 +1,9 @@
 /**
- * Looks at an LMDB data file without LMDB, which trusts what it maps into memory: a file that is too
- * short would end the process with SIGBUS, and a page of garbage can too. Called before a file is
- * opened, and by whoever wants to know whether a data directory at rest is sound. It reads every page
- * in use once and checks all that LMDB takes for granted; what the records say has checksums of its
- * own.
+ * Looks at an LMDB data file without LMDB, which trusts what it maps into memory: a file that is
+ * too short would end the process with SIGBUS, and a page of garbage can too. Called before a file
+ * is opened, and by whoever wants to know whether a data directory at rest is sound. It reads every
+ * page in use once and checks all that LMDB takes for granted; what the records say has checksums
+ * of its own.
  *
  *   page 0, 1   meta: magic, version, where the trees are; the greater transaction number is valid
  *   others      branch, leaf and overflow pages of two trees: free pages, and the data
@@ -14,8 +14,8 @@
  *   │        │ action │        │        │        │        │ 2 bytes each    │       │          │
  *   └────────┴────────┴────────┴────────┴────────┴────────┴─────────────────┴───────┴──────────┘
  *
- * Offsets count from byte 24, and so does `lower`, the end of the offsets. All is little-endian. The
- * layout is data version 2 of LMDB's mdb.c.
+ * Offsets count from byte 24, and so does `lower`, the end of the offsets. All is little-endian.
+ * The layout is data version 2 of LMDB's mdb.c.
  */
 
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";

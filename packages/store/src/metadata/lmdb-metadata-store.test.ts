@@ -97,10 +97,10 @@ describe("metadata in LMDB: restarts", () => {
 describe("metadata in LMDB: loading", () => {
   it("a broker in memory does not load LMDB", () => {
     const script = `
-      const { MemoryMetadataStore } = await import("@haremq/store");
+      import { MemoryMetadataStore } from "${new URL("../index.ts", import.meta.url)}";
       await new MemoryMetadataStore().commit([{ key: ["a"], value: 1 }]);
-      const loaded = process.report.getReport().sharedObjects.filter((path) => path.includes("lmdb"));
-      process.stdout.write(JSON.stringify(loaded));`;
+      const { sharedObjects } = process.report.getReport();
+      process.stdout.write(JSON.stringify(sharedObjects.filter((path) => path.includes("lmdb"))));`;
     const { stdout, stderr } = spawnSync(
       process.execPath,
       ["--conditions=source", "--import", "tsx", "--input-type=module", "--eval", script],

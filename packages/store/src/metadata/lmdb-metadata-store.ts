@@ -1,13 +1,14 @@
 /**
- * The metadata store on disk, in one LMDB file that one process uses at a time. Whoever opens it has
- * locked the data directory.
+ * The metadata store on disk, in one LMDB file that one process uses at a time. Whoever opens it
+ * has locked the data directory.
  *
  *   DIRECTORY/metadata.mdb         the data
  *   DIRECTORY/metadata.mdb-lock    LMDB's locks and readers; worth nothing when nobody has it open
  *   DIRECTORY/metadata.mdb.new     a data file that is being made, and never became metadata.mdb
  *
- * The file is made under another name and renamed when its first record is on disk: metadata.mdb either
- * does not exist or has been complete once, so that an empty file is damage and never a new broker.
+ * The file is made under another name and renamed when its first record is on disk: metadata.mdb
+ * either does not exist or has been complete once, so that an empty file is damage and never a new
+ * broker.
  */
 
 import { mkdir, open, rename, rm, stat } from "node:fs/promises";

@@ -1,12 +1,13 @@
 /**
- * A metadata table in an LMDB file, written by LMDB's own rules: copy on write, data synced before the
- * meta page that makes it valid is written and synced. At every moment the file holds the last batch
- * whose write has resolved, and at most one that has not, in full. Made by LmdbMetadataStore.open().
+ * A metadata table in an LMDB file, written by LMDB's own rules: copy on write, data synced before
+ * the meta page that makes it valid is written and synced. At every moment the file holds the last
+ * batch whose write has resolved, and at most one that has not, in full. Made by
+ * LmdbMetadataStore.open().
  *
- * Space. LMDB does not say clearly when a disk is full (a short write is EIO to it), so the table sees
- * to the space itself: before a batch it makes the file long enough for the pages that the batch may
- * need, with real zeros, and a full disk is found out before LMDB touches anything. Where that is not
- * enough, because the file system moves what it overwrites, LMDB's error is believed.
+ * Space. LMDB does not say clearly when a disk is full (a short write is EIO to it), so the table
+ * sees to the space itself: before a batch it makes the file long enough for the pages that the
+ * batch may need, with real zeros, and a full disk is found out before LMDB touches anything. Where
+ * that is not enough, because the file system moves what it overwrites, LMDB's error is believed.
  *
  * A batch that failed for any other reason ends writing for good: what the disk holds is then known
  * again only after opening the file anew.

@@ -1,6 +1,6 @@
 /**
- * Goal: encoded keys sort as the contract says, come back as they were, and no prefix range holds a key
- * that does not begin with the prefix, whatever is in the parts.
+ * Goal: encoded keys sort as the contract says, come back as they were, and no prefix range holds a
+ * key that does not begin with the prefix, whatever is in the parts.
  */
 
 import assert from "node:assert/strict";

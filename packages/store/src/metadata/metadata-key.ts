@@ -1,14 +1,14 @@
 /**
- * Metadata keys as byte strings whose order is the order of the keys, for tables that know only bytes.
- * A byte string is a JavaScript string of characters up to U+00FF, one for each byte: it can be
- * compared, concatenated and used in a Map as it is.
+ * Metadata keys as byte strings whose order is the order of the keys, for tables that know only
+ * bytes. A byte string is a JavaScript string of characters up to U+00FF, one for each byte: it can
+ * be compared, concatenated and used in a Map as it is.
  *
  *   ["queue", "/", "a\0b"]    q u e u e 00 / 00 a 00 ff b 00
  *
- * Each part is its UTF-8, ended by 00; a 00 inside becomes 00 ff. No UTF-8 contains ff, so an end is
- * less than anything that a part could go on with, and the keys below a prefix are those that begin
- * with its bytes and have no ff next. Lone surrogates are encoded in three bytes like other characters
- * of their size (WTF-8), because names whose bytes are not UTF-8 are carried in them.
+ * Each part is its UTF-8, ended by 00; a 00 inside becomes 00 ff. No UTF-8 contains ff, so an end
+ * is less than anything that a part could go on with, and the keys below a prefix are those that
+ * begin with its bytes and have no ff next. Lone surrogates are encoded in three bytes like other
+ * characters of their size (WTF-8), because names whose bytes are not UTF-8 are carried in them.
  *
  * This is part of the file format: it must never change.
  */

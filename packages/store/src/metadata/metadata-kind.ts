@@ -1,6 +1,6 @@
 /**
- * One kind of record in a metadata store: where it stands, how it is written, and how it is read back
- * and checked. topology-records.ts makes one for each kind of thing that outlives a broker.
+ * One kind of record in a metadata store: where it stands, how it is written, and how it is read
+ * back and checked. topology-records.ts makes one for each kind of thing that outlives a broker.
  */
 
 import { MetadataError } from "./metadata-error.ts";
@@ -65,7 +65,10 @@ export class MetadataKind<T, K extends MetadataKey> {
   }
 }
 
-/** The fields of a stored record, each read as what it must be. Fields that nobody reads may be there. */
+/**
+ * The fields of a stored record, each read as what it must be. Fields that nobody reads may be
+ * there.
+ */
 export class FieldReader {
   readonly #key: MetadataKey;
   readonly #fields: Readonly<Record<string, unknown>>;

@@ -6,9 +6,9 @@
  *   │ format │ CRC-32C│ version         │ JSON, UTF-8 │
  *   └────────┴────────┴─────────────────┴─────────────┘
  *
- * The checksum is that of version, JSON and key, with zeros up to a multiple of eight bytes, so that a
- * record is only believed in the place where it was put. A store that reads a format it does not know
- * was made by a later release and refuses.
+ * The checksum is that of version, JSON and key, with zeros up to a multiple of eight bytes, so
+ * that a record is only believed in the place where it was put. A store that reads a format it does
+ * not know was made by a later release and refuses.
  */
 
 import { crc32c } from "../log/crc32c.ts";
@@ -18,7 +18,9 @@ import type { StoredRecord } from "./metadata-table.ts";
 const format = 1;
 const headBytes = 16;
 
-/** What is checked, laid out in words. It grows with the largest record and is overwritten by each. */
+/**
+ * What is checked, laid out in words. It grows with the largest record and is overwritten by each.
+ */
 let words = new Int32Array(256);
 let scratch = Buffer.from(words.buffer);
 

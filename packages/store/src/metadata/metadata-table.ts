@@ -1,8 +1,8 @@
 /**
  * What a metadata store keeps its records in: an ordered table of byte strings that can be read at
- * once and written a batch at a time. TableMetadataStore makes a MetadataStore of it and is the only
- * one to call it. It writes one batch at a time and never reads while it is writing for a condition,
- * so a table needs no locks and no transactions beyond the batch.
+ * once and written a batch at a time. TableMetadataStore makes a MetadataStore of it and is the
+ * only one to call it. It writes one batch at a time and never reads while it is writing for a
+ * condition, so a table needs no locks and no transactions beyond the batch.
  */
 
 /** Keys are byte strings, see metadata-key.ts. The texts are JSON, see metadata-value.ts. */
@@ -24,8 +24,8 @@ export interface MetadataTable {
   readRange(start: string, end: string, limit: number): [key: string, record: StoredRecord][];
 
   /**
-   * All of the batch or, when it rejects (with a MetadataError), nothing. Resolves when it is durable
-   * and `read` returns it.
+   * All of the batch or, when it rejects (with a MetadataError), nothing. Resolves when it is
+   * durable and `read` returns it.
    */
   write(batch: TableBatch, version: number): Promise<void>;
 

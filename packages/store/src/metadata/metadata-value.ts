@@ -5,8 +5,8 @@
  *   Uint8Array             {"$bytes":"base64"}
  *   {"$name": 1}           {"$$name":1}           names that begin with $ get one more
  *
- * JSON.stringify writes lone surrogates as escapes, so every string comes back as it was. Memory and
- * disk implementations both go through this, so that they cannot differ in what they take.
+ * JSON.stringify writes lone surrogates as escapes, so every string comes back as it was. Memory
+ * and disk implementations both go through this, so that they cannot differ in what they take.
  */
 
 import { MetadataError } from "./metadata-error.ts";

@@ -1,6 +1,6 @@
 /**
- * What every metadata store has to do, wherever it keeps things: `metadataContract` is called by the
- * test file of each.
+ * What every metadata store has to do, wherever it keeps things: `metadataContract` is called by
+ * the test file of each.
  */
 
 import assert from "node:assert/strict";
@@ -8,7 +8,9 @@ import { describe, it, type TestContext } from "node:test";
 import { SeededRandom } from "@haremq/kernel";
 import type { MetadataChange, MetadataKey, MetadataStore } from "./metadata-store.ts";
 
-/** Opens an empty store that is closed when the test ends; thrown listener errors go to `errors`. */
+/**
+ * Opens an empty store that is closed when the test ends; thrown listener errors go to `errors`.
+ */
 export type OpenMetadataStore = (t: TestContext, errors?: unknown[]) => Promise<MetadataStore>;
 
 export function metadataContract(kind: string, open: OpenMetadataStore): void {
@@ -53,7 +55,7 @@ function readingContract(open: OpenMetadataStore): void {
     assert.equal(store.get(["a"])?.value, 1);
   });
 
-  it("a commit changes, adds and removes in one step, the last change of a key counting", async (t) => {
+  it("a commit changes, adds and removes in one step, each key as it was told last", async (t) => {
     const store = await open(t);
     await store.commit([put(["a"], 1), put(["b"], 1), remove(["never there"])]);
     await store.commit([put(["a"], 2), remove(["b"]), put(["c"], 0), remove(["c"]), put(["c"], 3)]);
@@ -244,7 +246,7 @@ function scanContract(open: OpenMetadataStore): void {
     }
   });
 
-  it("a scan across commits goes on in order, without repeating or losing what stays", async (t) => {
+  it("a scan across commits goes on in order, and loses nothing that stays", async (t) => {
     const store = await open(t);
     const name = (index: number): MetadataKey => ["q", String(index).padStart(4, "0")];
     await store.commit(Array.from({ length: 2000 }, (_, index) => put(name(index), index)));

@@ -1,7 +1,7 @@
 /**
- * Goal: whatever is committed at whatever time, under whatever conditions, with restarts in between,
- * every metadata store agrees with a plain Map: in what it holds, in what it resolves, in what its
- * watches hear, and in the order of everything.
+ * Goal: whatever is committed at whatever time, under whatever conditions, with restarts in
+ * between, every metadata store agrees with a plain Map: in what it holds, in what it resolves, in
+ * what its watches hear, and in the order of everything.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * Goal: commits share writes, in order, and a write that fails takes its whole group along and nothing
- * else. The table is one whose writes end when the test says so.
+ * Goal: commits share writes, in order, and a write that fails takes its whole group along and
+ * nothing else. The table is one whose writes end when the test says so.
  */
 
 import assert from "node:assert/strict";
@@ -77,7 +77,7 @@ function settled(): Promise<void> {
 const diskFull = new MetadataError("disk-full", "No space left");
 
 describe("the metadata store over a table", () => {
-  it("writes what was committed until it gathers in one batch, and the rest in the next", async () => {
+  it("writes what was committed until it gathers in one batch, the rest in the next", async () => {
     const rig = new Rig();
     rig.commit("a");
     rig.commit("b");
@@ -155,7 +155,7 @@ describe("the metadata store over a table", () => {
     assert.deepEqual(rig.outcomes, ["1 true", "2 true", "3 true", "many true", "4 true"]);
   });
 
-  it("throws a listener's error where nobody can overlook it, unless it is told otherwise", async () => {
+  it("throws a listener's error where nobody can overlook it", async () => {
     const thrown: unknown[] = [];
     const queueMicrotaskBefore = globalThis.queueMicrotask;
     globalThis.queueMicrotask = (callback) =>

@@ -10,8 +10,8 @@
  * commit at once, there is one sync under way and at most one more to wait for.
  *
  * Invariants:
- * - A group's outcome is not told before its batch is durable, refusals included: a condition may have
- *   failed because of a change in the same group. If the batch fails, the whole group rejects.
+ * - A group's outcome is not told before its batch is durable, refusals included: a condition may
+ *   have failed because of a change in the same group. If the batch fails, the whole group rejects.
  * - Conditions are only checked while no batch is being written, so the table is then what the last
  *   commit left, and nothing can come between the check and the write.
  */

@@ -1,7 +1,7 @@
 /**
- * What outlives a broker, as records of a metadata store: virtual hosts, durable exchanges, queues and
- * bindings, users, permissions, policies, parameters. The broker makes the changes of these that belong
- * together into one commit, and reads them all when it starts.
+ * What outlives a broker, as records of a metadata store: virtual hosts, durable exchanges, queues
+ * and bindings, users, permissions, policies, parameters. The broker makes the changes of these
+ * that belong together into one commit, and reads them all when it starts.
  *
  *   key                                                                value
  *   "layout"                                                           the number below
@@ -17,10 +17,11 @@
  *   "parameter"         vhost  component  name                         value
  *   "global-parameter"  name                                           value
  *
- * The vhost is the first part wherever there is one, so that all that is in it is found by prefixes.
- * `kind` is "queue" or "exchange". Arguments are the bytes of an AMQP table as they came; to the store
- * they are bytes, and the same arguments in another order are others. `digest` is "" for no arguments,
- * else the first 128 bits of their SHA-256 in base64url: arguments may be longer than a key.
+ * The vhost is the first part wherever there is one, so that all that is in it is found by
+ * prefixes. `kind` is "queue" or "exchange". Arguments are the bytes of an AMQP table as they came;
+ * to the store they are bytes, and the same arguments in another order are others. `digest` is ""
+ * for no arguments, else the first 128 bits of their SHA-256 in base64url: arguments may be longer
+ * than a key.
  *
  * Flags that are false, empty lists and empty bytes are left out. Fields may be added without a new
  * layout if leaving them out means what was meant before they were there.
@@ -289,8 +290,8 @@ const kindsInVirtualHosts = [
 ];
 
 /**
- * To be called before anything else is read: marks an empty store as one of this layout, and throws a
- * MetadataError for one that another release has laid out.
+ * To be called before anything else is read: marks an empty store as one of this layout, and throws
+ * a MetadataError for one that another release has laid out.
  */
 export async function prepareTopology(store: MetadataStore): Promise<void> {
   const key = ["layout"];
@@ -346,7 +347,9 @@ function digestOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest().subarray(0, 16).toString("base64url");
 }
 
-/** Without what a reader takes for granted: false, "", and lists, bytes and objects without content. */
+/**
+ * Without what a reader takes for granted: false, "", and lists, bytes and objects without content.
+ */
 function withoutEmpty(fields: Record<string, unknown>): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(fields).filter(([, value]) => {
@@ -359,7 +362,7 @@ function withoutEmpty(fields: Record<string, unknown>): Record<string, unknown> 
 function unknownLayout({ key }: MetadataEntry, found: string): MetadataError {
   return new MetadataError(
     "damaged",
-    `The metadata has layout ${found}, not ${topologyLayout}: it was written by another release, or ` +
-      `is of something else (${JSON.stringify(key)})`,
+    `The metadata has layout ${found}, not ${topologyLayout}: it was written by another release, ` +
+      `or is of something else (${JSON.stringify(key)})`,
   );
 }

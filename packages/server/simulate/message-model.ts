@@ -1,0 +1,264 @@
+/**
+ * What the broker has promised of messages: a naive account of every message in every queue, and the
+ * judge of what a recovery brings back. The broker simulator keeps it beside the real broker.
+ *
+ * The promises, for durable messages, queue by queue:
+ * - What was confirmed, or committed, and not settled comes back: once, unchanged, in order.
+ * - What was settled never comes back after the end of the process, once that had been noted; over a power
+ *   loss it may, unless a transaction has settled it.
+ * - A transaction survives as a whole or not at all, its settlements included.
+ * - What nobody can have seen is not marked as redelivered.
+ * And nothing else comes back: nothing transient, nothing of a deleted queue.
+ */
+
+import { demand } from "./promise-broken.ts";
+
+export interface ModelTransaction {
+  readonly id: number;
+  readonly published: ModelMessage[];
+  readonly settled: ModelMessage[];
+  /** The commit was answered: it has happened, for good. */
+  isAnswered: boolean;
+  /** The commit was not answered, and a recovery has found that it has happened. */
+  isRecovered: boolean;
+}
+
+/** A message in one queue. */
+export interface ModelMessage {
+  readonly id: number;
+  readonly queue: ModelQueue;
+  /** Orders the messages of a queue. */
+  readonly place: number;
+  readonly isDurable: boolean;
+  readonly publishedBy: ModelTransaction | undefined;
+  /** It has to survive. */
+  isSafe: boolean;
+  /** Gone: it must never come back. */
+  state: "open" | "settled" | "gone";
+  settledBy: ModelTransaction | undefined;
+  /** Its settlement survives the end of the process. */
+  isNoted: boolean;
+  wasDelivered: boolean;
+  /** That it was delivered survives the end of the process. */
+  isDeliveryNoted: boolean;
+}
+
+export interface ModelQueue {
+  readonly name: string;
+  /** As in the store; 0 for a queue that does not survive. */
+  readonly number: number;
+  /** Its deletion has been asked for, or has been carried out. */
+  fate: "alive" | "dying" | "gone";
+  readonly messages: Map<number, ModelMessage>;
+}
+
+/** What a recovery has found in a queue, oldest first. */
+export interface FoundMessage {
+  readonly id: number;
+  readonly isRedelivered: boolean;
+}
+
+export class MessageModel {
+  readonly #queues: ModelQueue[] = [];
+  #transactions: ModelTransaction[] = [];
+  #places = 0;
+
+  addQueue(name: string, number: number): ModelQueue {
+    const isUsed = number !== 0 && this.#queues.some((each) => each.number === number);
+    demand(!isUsed, () => `number ${number} of queue ${name} has been used before`);
+    const queue: ModelQueue = { name, number, fate: "alive", messages: new Map() };
+    this.#queues.push(queue);
+    return queue;
+  }
+
+  beginTransaction(): ModelTransaction {
+    const id = this.#transactions.length;
+    const transaction = { id, published: [], settled: [], isAnswered: false, isRecovered: false };
+    this.#transactions.push(transaction);
+    return transaction;
+  }
+
+  publish(
+    id: number,
+    queue: ModelQueue,
+    isPersistent: boolean,
+    transaction?: ModelTransaction,
+  ): ModelMessage {
+    const isDurable = isPersistent && queue.number !== 0;
+    const message: ModelMessage = {
+      id,
+      queue,
+      place: ++this.#places,
+      isDurable,
+      publishedBy: isDurable ? transaction : undefined,
+      isSafe: false,
+      state: "open",
+      settledBy: undefined,
+      isNoted: false,
+      wasDelivered: false,
+      isDeliveryNoted: false,
+    };
+    queue.messages.set(id, message);
+    if (isDurable) transaction?.published.push(message);
+    return message;
+  }
+
+  settle(message: ModelMessage, transaction?: ModelTransaction): void {
+    demand(message.state === "open", () => `${nameOf(message)} is settled twice`);
+    message.state = "settled";
+    message.settledBy = message.isDurable ? transaction : undefined;
+    message.isNoted = false;
+    if (message.isDurable) transaction?.settled.push(message);
+  }
+
+  /** The queue is being deleted, or purged, with all that is in it. */
+  drop(queue: ModelQueue, isStillUnsettled: (message: ModelMessage) => boolean): void {
+    for (const message of queue.messages.values()) {
+      if (message.state === "open" && !isStillUnsettled(message)) this.settle(message);
+    }
+  }
+
+  /** The broker is at rest: everything is as safe as it will ever be. */
+  onRest(): void {
+    for (const message of this.#messages()) {
+      if (!message.isDurable) continue;
+      if (message.state === "open") message.isSafe = true;
+      else message.isNoted = true;
+      message.isDeliveryNoted = message.wasDelivered;
+    }
+    for (const transaction of this.#transactions) {
+      const { id, isAnswered, isRecovered } = transaction;
+      demand(isAnswered || isRecovered, () => `transaction ${id} is never answered`);
+      transaction.isAnswered = true;
+    }
+    this.#transactions = [];
+  }
+
+  onPowerLoss(): void {
+    for (const message of this.#messages()) {
+      message.isNoted = false;
+      message.isDeliveryNoted = false;
+    }
+  }
+
+  queue(number: number): ModelQueue | undefined {
+    return this.#queues.find((each) => each.number === number && number !== 0);
+  }
+
+  /** Messages that the queue must have, ready or delivered and not settled. */
+  openCount(queue: ModelQueue): number {
+    let count = 0;
+    for (const { state } of queue.messages.values()) if (state === "open") count++;
+    return count;
+  }
+
+  /** Judges a recovery, and takes over what it has found as what there is. */
+  recover(found: ReadonlyMap<number, readonly FoundMessage[]>, wasPowerLoss: boolean): void {
+    const present = new Set<ModelMessage>();
+    for (const [number, messages] of found) this.#judgeFound(number, messages, present);
+    this.#transactions = this.#transactions.filter((each) => hasHappened(each, present));
+    for (const queue of this.#queues) {
+      const hasReturned = found.has(queue.number) && queue.number !== 0;
+      if (queue.fate === "gone") continue;
+      for (const message of queue.messages.values()) {
+        if (hasReturned) judge(message, present.has(message));
+      }
+      this.#accept(queue, hasReturned, present, wasPowerLoss);
+    }
+    for (const transaction of this.#transactions) transaction.isRecovered = true;
+  }
+
+  #judgeFound(
+    number: number,
+    found: readonly FoundMessage[],
+    present: Set<ModelMessage>,
+  ): void {
+    const queue = this.queue(number);
+    if (queue === undefined) {
+      demand(found.length === 0, () => `queue ${number} is new and has messages`);
+      return;
+    }
+    demand(queue.fate !== "gone", () => `queue ${queue.name} (${number}) was deleted and is back`);
+    let last = 0;
+    for (const { id, isRedelivered } of found) {
+      const message = queue.messages.get(id);
+      demand(message !== undefined, () => `message ${id} was never in ${queue.name} (${number})`);
+      const name = nameOf(message);
+      demand(message.isDurable, () => `${name} is not durable and is back`);
+      demand(!present.has(message), () => `${name} is there twice`);
+      demand(message.place > last, () => `${name} has left its place`);
+      last = message.place;
+      demand(!isRedelivered || message.wasDelivered, () => `${name} was never delivered`);
+      const isMarked = isRedelivered || !message.isDeliveryNoted;
+      demand(isMarked, () => `${name} was delivered, and is not marked so`);
+      present.add(message);
+    }
+  }
+
+  #accept(
+    queue: ModelQueue,
+    hasReturned: boolean,
+    present: ReadonlySet<ModelMessage>,
+    wasPowerLoss: boolean,
+  ): void {
+    if (!hasReturned) {
+      queue.fate = "gone";
+      queue.messages.clear();
+      return;
+    }
+    const isDying = queue.fate === "dying";
+    queue.fate = "alive";
+    for (const message of queue.messages.values()) {
+      if (present.has(message)) {
+        message.state = "open";
+        message.settledBy = undefined;
+      } else if (message.state === "open" && message.isDurable && isDying) {
+        message.state = "settled";
+      } else if (message.state === "open" || wasPowerLoss) {
+        message.state = "gone";
+      }
+      if (message.state === "gone") queue.messages.delete(message.id);
+    }
+  }
+
+  *#messages(): Iterable<ModelMessage> {
+    for (const { messages } of this.#queues) yield* messages.values();
+  }
+}
+
+export function nameOf({ id, queue }: ModelMessage): string {
+  return `message ${id} in ${queue.name} (${queue.number})`;
+}
+
+function judge(message: ModelMessage, isPresent: boolean): void {
+  const { isSafe, state, settledBy, isNoted, queue } = message;
+  if (isPresent) {
+    const isForGood = isNoted || settledBy?.isAnswered === true;
+    demand(state !== "settled" || !isForGood, () => `${nameOf(message)} was settled and is back`);
+  } else {
+    const isMissed = isSafe && state === "open" && queue.fate === "alive";
+    demand(!isMissed, () => `${nameOf(message)} is lost`);
+  }
+}
+
+/** Judges by what is there, and what is not, whether a transaction has happened, as a whole. */
+function hasHappened(transaction: ModelTransaction, present: ReadonlySet<ModelMessage>): boolean {
+  const { id, published, settled, isAnswered } = transaction;
+  const signs: string[] = [];
+  const countersigns: string[] = [];
+  for (const message of published) {
+    if (message.queue.fate !== "alive") continue;
+    if (present.has(message)) signs.push(`${nameOf(message)} is there`);
+    else if (message.state === "open") countersigns.push(`${nameOf(message)} is not there`);
+  }
+  for (const message of settled) {
+    if (message.queue.fate !== "alive" || message.settledBy !== transaction) continue;
+    if (present.has(message)) countersigns.push(`${nameOf(message)} is there`);
+    else if (message.isSafe) signs.push(`${nameOf(message)} is not there`);
+  }
+  const isWhole = signs.length === 0 || countersigns.length === 0;
+  demand(isWhole, () => `half of transaction ${id}: ${signs}; but ${countersigns}`);
+  const isLost = isAnswered && countersigns.length > 0;
+  demand(!isLost, () => `transaction ${id} was answered and is lost: ${countersigns}`);
+  return signs.length > 0 || isAnswered;
+}
