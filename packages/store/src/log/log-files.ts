@@ -313,9 +313,11 @@ export class LogFiles implements LogDisk {
   }
 
   /** Whether nothing comes back any more of what has been settled and removed so far. */
-  async #secure(): Promise<boolean> {
+  async #secure(before = Number.POSITIVE_INFINITY): Promise<boolean> {
+    const isInTheWay = ({ number, isSettledByGroups }: Segment): boolean =>
+      isSettledByGroups && number < before;
     try {
-      if (this.#doomed.some((segment) => segment.isSettledByGroups)) return false;
+      if (this.#doomed.some(isInTheWay)) return false;
       if (!(await this.#sidecars.secure())) return false;
       await this.#sweep();
       if (this.directory.hasRecordsToRemove) return false;
@@ -336,7 +338,7 @@ export class LogFiles implements LogDisk {
       // One that is still to be written gives its position away first.
       let mayGo = !segment.isBusy && this.isFree(segment) && !this.#unwritten.includes(segment);
       if (mayGo && segment.hasSettlements) {
-        mayGo = areNoted && (await this.#secure());
+        mayGo = areNoted && (await this.#secure(segment.number));
         if (!mayGo) this.#wakeUpIn(retryDelayMs);
       }
       if (mayGo) await this.#remove(segment);
