@@ -39,6 +39,8 @@ export interface ModelMessage {
   /** Its settlement survives the end of the process. */
   isNoted: boolean;
   wasDelivered: boolean;
+  /** A client has it and has not settled it. */
+  isHeld: boolean;
   /** That it was delivered survives the end of the process. */
   isDeliveryNoted: boolean;
 }
@@ -96,6 +98,7 @@ export class MessageModel {
       settledBy: undefined,
       isNoted: false,
       wasDelivered: false,
+      isHeld: false,
       isDeliveryNoted: false,
     };
     queue.messages.set(id, message);
@@ -111,10 +114,10 @@ export class MessageModel {
     if (message.isDurable) transaction?.settled.push(message);
   }
 
-  /** The queue is being deleted, or purged, with all that is in it. */
-  drop(queue: ModelQueue, isStillUnsettled: (message: ModelMessage) => boolean): void {
+  /** What is ready in the queue is purged, or deleted with it. */
+  drop(queue: ModelQueue): void {
     for (const message of queue.messages.values()) {
-      if (message.state === "open" && !isStillUnsettled(message)) this.settle(message);
+      if (message.state === "open" && !message.isHeld) this.settle(message);
     }
   }
 
@@ -145,11 +148,11 @@ export class MessageModel {
     return this.#queues.find((each) => each.number === number && number !== 0);
   }
 
-  /** Messages that the queue must have, ready or delivered and not settled. */
-  openCount(queue: ModelQueue): number {
-    let count = 0;
-    for (const { state } of queue.messages.values()) if (state === "open") count++;
-    return count;
+  /** Messages that must be in memory or on disk, whatever the number of queues that have them. */
+  get liveMessages(): number {
+    const ids = new Set<number>();
+    for (const { id, state } of this.#messages()) if (state === "open") ids.add(id);
+    return ids.size;
   }
 
   /** Judges a recovery, and takes over what it has found as what there is. */
@@ -209,6 +212,7 @@ export class MessageModel {
     const isDying = queue.fate === "dying";
     queue.fate = "alive";
     for (const message of queue.messages.values()) {
+      message.isHeld = false;
       if (present.has(message)) {
         message.state = "open";
         message.settledBy = undefined;
@@ -224,6 +228,11 @@ export class MessageModel {
   *#messages(): Iterable<ModelMessage> {
     for (const { messages } of this.#queues) yield* messages.values();
   }
+}
+
+/** Messages that the queue must have, ready or delivered and not settled. */
+export function openMessages({ messages }: ModelQueue): ModelMessage[] {
+  return [...messages.values()].filter(({ state }) => state === "open");
 }
 
 export function nameOf({ id, queue }: ModelMessage): string {

@@ -23,6 +23,7 @@ export { MemoryDisk } from "./disk/memory-disk.ts";
 export { RealDisk } from "./disk/real-disk.ts";
 export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
 export type { ConfirmLevel } from "./log/log-files.ts";
+export { defaultSizes, type LogSizes } from "./log/log-sizes.ts";
 export { DeliveryNote, MessageLog } from "./log/message-log.ts";
 export {
   headBytes,
