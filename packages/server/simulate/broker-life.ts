@@ -17,7 +17,14 @@ import {
   type VirtualHost,
 } from "@haremq/broker";
 import { type FloatRing, type SeededRandom, VirtualClock } from "@haremq/kernel";
-import { type ConfirmLevel, type FaultyDisk, type LogSizes, MetadataError } from "@haremq/store";
+import {
+  type ConfirmLevel,
+  DataDirectory,
+  type FaultyDisk,
+  type LogSizes,
+  MetadataError,
+  noLock,
+} from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
 import { type FoundMessage, type MessageModel, type ModelQueue, openMessages } from "./message-model.ts";
 import { demand } from "./promise-broken.ts";
@@ -106,6 +113,7 @@ export class BrokerLife implements ClientHost {
   /** Rejects with a DiskError if the disk does not let it. */
   async open(): Promise<void> {
     const { disk, metadata, confirmLevel, memoryBytes, logSizes, random } = this.#options;
+    await DataDirectory.open({ disk, random, path: dataDirectory, lock: noLock });
     const data = await BrokerData.open({
       disk,
       metadata,

@@ -414,6 +414,12 @@ class BrokerSimulation {
   /** Stops in order. What follows finds everything, even if the power goes at that moment. */
   async #close(): Promise<void> {
     this.#trace("stop");
+    // Adapters end their connections first.
+    for (const client of this.#clients) this.#life.disconnect(client);
+    this.#clients = [];
+    this.#observe();
+    await this.#drain();
+    this.#observe();
     const hasTrouble = this.#life.broker.alarms.active.size > 0;
     let isClosed = false;
     let failure: unknown;
@@ -452,6 +458,16 @@ class BrokerSimulation {
     this.#life.checkRest(this.#clients);
     this.#model.onRest();
     await this.#checkSpace();
+    this.#traceSegments();
+  }
+
+  #traceSegments(): void {
+    for (const segment of this.#life.data.messages.log.segments) {
+      if (segment?.durability !== "durable") continue;
+      const { number, generation, liveRecords, recordCount, isIndexed } = segment;
+      const name = `${number}.${generation}${isIndexed ? "" : ", no index"}`;
+      this.#trace(`  segment ${name}: ${liveRecords} of ${recordCount} records live`);
+    }
   }
 
   /** Consumers who take everything get everything. */

@@ -156,9 +156,10 @@ export class SimulatedClient implements ConsumerSink, DurableWaiter {
     demand(message !== undefined, () => `message ${id} was never in ${queue.name}`);
     demand(message.state === "open", () => `${nameOf(message)} was settled and is delivered`);
     demand(!message.isHeld, () => `${nameOf(message)} is delivered twice`);
-    const isRight = message.wasDelivered || !redelivered;
-    demand(isRight, () => `${nameOf(message)} is marked and was never delivered`);
+    const isRight = message.isMarked === redelivered;
+    demand(isRight, () => `${nameOf(message)} is marked ${redelivered}, not ${message.isMarked}`);
     message.wasDelivered = true;
+    message.isMarked = true;
     return message;
   }
 
