@@ -68,7 +68,7 @@ export class BrokerData {
 
   static async open(options: BrokerDataOptions): Promise<BrokerData> {
     const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
-    const journal = new TopologyJournal(metadata);
+    const journal = await TopologyJournal.open(metadata);
     const found = new Map<number, FoundMessages>();
     for (const { number } of journal.queues()) {
       found.set(number, { delivered: new FloatRing(), ready: new FloatRing() });

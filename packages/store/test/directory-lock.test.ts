@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -234,6 +234,8 @@ describe("data directory lock", () => {
     leave("lock.heir-third", "");
     leave("lock.claim-fourth", JSON.stringify({ ...dead, id: "fourth" }));
     leave("lock.claim-unwritten", "");
+    const { ino } = statSync(join(directory, "lock.heir-third"));
+    leave(`lock.heir-inode-${ino}`, "\0");
     assert.equal(canLock(directory), true);
     assert.deepEqual(readdirSync(directory).sort(), ["haremq.json", "lock.claim-unwritten"]);
   });

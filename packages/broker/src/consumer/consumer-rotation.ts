@@ -7,25 +7,33 @@
  *     level, priority 10:   head -> c1 <-> c4 <-> c1 ...       (a ring; head is next to be served)
  *     level, priority 0:    head -> c2 <-> c3 <-> c2 ...
  *
+ * Clients may use any number of priorities, so the levels are a heap with the highest on top: to
+ * find who is next takes one look, to park or wake the only consumer of a level a logarithm.
+ *
  * Called by queues only. This is a hot file.
  */
 
 import type { Consumer } from "./consumer.ts";
 
 interface Level {
-  priority: number;
+  readonly priority: number;
+  /** Null only in the spare level. */
   head: Consumer | null;
+  /** Its place in the heap. */
+  place: number;
 }
 
 export class ConsumerRotation {
-  /** Highest priority first, and none of them empty: clients may use any number of priorities. */
-  readonly #levels: Level[] = [];
-  /** The level that emptied last, for the next one: parking and waking make no garbage. */
+  /** A binary heap; none of the levels is empty. */
+  readonly #heap: Level[] = [];
+  /** The levels of the heap, and the spare one. */
+  readonly #byPriority = new Map<number, Level>();
+  /** The level that emptied last: to park and wake a lone consumer makes no garbage. */
   #spare: Level | null = null;
 
   /** How many priorities the consumers in the rotation have. */
   get levelCount(): number {
-    return this.#levels.length;
+    return this.#heap.length;
   }
 
   /** Adds a consumer behind all others of its priority. */
@@ -48,19 +56,15 @@ export class ConsumerRotation {
   /** Takes a consumer out; no effect when it is not in. */
   remove(consumer: Consumer): void {
     if (consumer.next === null) return;
-    for (const level of this.#levels) {
-      if (level.priority === consumer.priority) {
-        this.#unlink(level, consumer);
-        return;
-      }
-    }
+    const level = this.#byPriority.get(consumer.priority);
+    if (level !== undefined) this.#unlink(level, consumer);
   }
 
   /** The consumer whose turn it is, or null when none can take a message. */
   next(): Consumer | null {
-    const levels = this.#levels;
-    while (levels.length > 0) {
-      const level = levels[0]!;
+    const heap = this.#heap;
+    while (heap.length > 0) {
+      const level = heap[0]!;
       const consumer = level.head!;
       if (consumer.canTake) {
         level.head = consumer.next;
@@ -87,25 +91,68 @@ export class ConsumerRotation {
     consumer.previous = null;
   }
 
-  #dropLevel(level: Level): void {
-    const levels = this.#levels;
-    if (levels.length === 1) levels.pop();
-    else levels.splice(levels.indexOf(level), 1);
-    level.head = null;
-    this.#spare = level;
+  #levelOf(priority: number): Level {
+    const top = this.#heap[0];
+    if (top !== undefined && top.priority === priority) return top;
+    const spare = this.#spare;
+    if (spare !== null && spare.priority === priority) {
+      this.#spare = null;
+      return this.#insert(spare);
+    }
+    const found = this.#byPriority.get(priority);
+    if (found !== undefined) return found;
+    const level = { priority, head: null, place: 0 };
+    this.#byPriority.set(priority, level);
+    return this.#insert(level);
   }
 
-  #levelOf(priority: number): Level {
-    const levels = this.#levels;
-    let i = 0;
-    while (i < levels.length && levels[i]!.priority > priority) i++;
-    const found = levels[i];
-    if (found !== undefined && found.priority === priority) return found;
-    const level = this.#spare ?? { priority, head: null };
-    this.#spare = null;
-    level.priority = priority;
-    if (i === levels.length) levels.push(level);
-    else levels.splice(i, 0, level);
+  #insert(level: Level): Level {
+    this.#heap.push(level);
+    this.#rise(level, this.#heap.length - 1);
     return level;
+  }
+
+  #dropLevel(level: Level): void {
+    level.head = null;
+    if (this.#spare !== null) this.#byPriority.delete(this.#spare.priority);
+    this.#spare = level;
+    const last = this.#heap.pop()!;
+    if (last === level) return;
+    // The last one fills the gap, and goes from there where it belongs.
+    if (last.priority > level.priority) this.#rise(last, level.place);
+    else this.#sink(last, level.place);
+  }
+
+  #rise(level: Level, from: number): void {
+    const heap = this.#heap;
+    let place = from;
+    while (place > 0) {
+      const above = (place - 1) >> 1;
+      const parent = heap[above]!;
+      if (parent.priority > level.priority) break;
+      this.#put(parent, place);
+      place = above;
+    }
+    this.#put(level, place);
+  }
+
+  #sink(level: Level, from: number): void {
+    const heap = this.#heap;
+    let place = from;
+    for (;;) {
+      let below = 2 * place + 1;
+      if (below >= heap.length) break;
+      if (below + 1 < heap.length && heap[below + 1]!.priority > heap[below]!.priority) below++;
+      const child = heap[below]!;
+      if (child.priority < level.priority) break;
+      this.#put(child, place);
+      place = below;
+    }
+    this.#put(level, place);
+  }
+
+  #put(level: Level, place: number): void {
+    this.#heap[place] = level;
+    level.place = place;
   }
 }

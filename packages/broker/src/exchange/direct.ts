@@ -1,10 +1,17 @@
 /** The direct exchange: a binding matches the routing keys that equal its own. */
 
-import type { ExchangeType, MatchedBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
-import { eachElement, type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
+import type {
+  ExchangeType,
+  FoundDestinations,
+  MatchedBinding,
+  Matcher,
+  RoutedMessage,
+} from "./exchange-type.ts";
+import { type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
 
 export const directType: ExchangeType = {
   name: "direct",
+  readsKey: true,
   readsMessage: false,
   isExact: () => true,
   validateBinding: () => undefined,
@@ -26,11 +33,12 @@ class DirectMatcher<D> implements Matcher<D> {
     else this.#bindings.set(routingKey, left);
   }
 
-  match(message: RoutedMessage, found: Set<D>): void {
+  match(message: RoutedMessage, found: FoundDestinations<D>): void {
     for (const routingKey of message.routingKeys) {
-      for (const { destination } of eachElement(this.#bindings.get(routingKey))) {
-        found.add(destination);
-      }
+      const bound = this.#bindings.get(routingKey);
+      if (bound === undefined) continue;
+      if (bound instanceof Set) for (const { destination } of bound) found.add(destination);
+      else found.add(bound.destination);
     }
   }
 }

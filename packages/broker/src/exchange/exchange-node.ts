@@ -19,6 +19,10 @@ export class ExchangeNode<Q> implements Exchange {
   readonly arguments: FieldTable;
   alternateExchange: string | undefined;
   deleted = false;
+  /** The last walk that came here; see route-walk.ts. */
+  reachedInWalk = 0;
+  /** Whether it was said that the alternate exchange is missing. */
+  alternateReported = false;
 
   readonly behaviour: ExchangeType;
   readonly matcher: Matcher<Q | ExchangeNode<Q>>;

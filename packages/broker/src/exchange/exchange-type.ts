@@ -23,11 +23,19 @@ export interface MatchedBinding<D> {
   readonly arguments: FieldTable;
 }
 
+/** Where a matcher puts what it finds. A destination that is added again counts once. */
+export interface FoundDestinations<D> {
+  add(destination: D): void;
+}
+
 export interface Matcher<D> {
   add(binding: MatchedBinding<D>): void;
   remove(binding: MatchedBinding<D>): void;
-  /** Adds the destination of every binding that the message matches. */
-  match(message: RoutedMessage, found: Set<D>): void;
+  /**
+   * Adds the destination of every binding that the message matches. HOT: runs for each message
+   * whose routing key is not remembered. The message is only valid during the call.
+   */
+  match(message: RoutedMessage, found: FoundDestinations<D>): void;
 }
 
 /** Why a type refuses a binding. */
@@ -38,6 +46,8 @@ export interface InvalidBinding {
 
 export interface ExchangeType {
   readonly name: string;
+  /** Whether matching depends on routing keys. One route serves all keys where it does not. */
+  readonly readsKey: boolean;
   /**
    * Whether matching depends on more of a message than its routing keys. Routes through such an
    * exchange are found anew for every message; all others are remembered.

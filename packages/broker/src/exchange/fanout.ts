@@ -1,9 +1,16 @@
 /** The fanout exchange: every binding matches every message. */
 
-import type { ExchangeType, MatchedBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
+import type {
+  ExchangeType,
+  FoundDestinations,
+  MatchedBinding,
+  Matcher,
+  RoutedMessage,
+} from "./exchange-type.ts";
 
 export const fanoutType: ExchangeType = {
   name: "fanout",
+  readsKey: false,
   readsMessage: false,
   isExact: () => false,
   validateBinding: () => undefined,
@@ -21,7 +28,7 @@ class FanoutMatcher<D> implements Matcher<D> {
     this.#bindings.delete(binding);
   }
 
-  match(_message: RoutedMessage, found: Set<D>): void {
+  match(_message: RoutedMessage, found: FoundDestinations<D>): void {
     for (const { destination } of this.#bindings) found.add(destination);
   }
 }

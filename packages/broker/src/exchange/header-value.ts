@@ -34,6 +34,26 @@ export function sameHeaderValue(left: FieldValue, right: FieldValue): boolean {
   }
 }
 
+export type IndexedValue = string | number | bigint | boolean;
+
+/**
+ * A Map key that values share if they are the same, undefined for values that have none: tables,
+ * arrays, decimals and absent values. Values that share one need not be the same (NaN is not).
+ */
+export function indexedValue({ type, value }: FieldValue): IndexedValue | undefined {
+  switch (typeof value) {
+    case "boolean":
+    case "number":
+      return value;
+    case "bigint": {
+      const double = Number(value);
+      return BigInt(double) === value ? double : value;
+    }
+    default:
+      return type === "S" || type === "x" ? value.toString("latin1") : undefined;
+  }
+}
+
 function sameTypedValue(left: FieldValue, right: FieldValue): boolean {
   return left.type === right.type && sameHeaderValue(left, right);
 }

@@ -5,21 +5,26 @@
  * names begin with "x-" do not count, unless x-match is `all-with-x` or `any-with-x`; x-match
  * itself never does. An argument without a value (type V) matches if the header is there at all.
  *
- * Arguments and headers are sorted by name and merged, as RabbitMQ does it, which also settles what
- * a name that occurs twice means: the first argument is compared with the first header, and so on.
+ * RabbitMQ sorts arguments and headers by name and merges them. That settles what a name means that
+ * occurs twice, and holds here too: its first argument is compared with its first header, its second
+ * with its second, and so on. Nothing is sorted for a message, though: an index by name and value
+ * finds the few bindings that it may match, which are then compared with care.
  */
 
-import { type FieldEntry, type FieldTable, fieldText } from "@haremq/wire";
+import { type FieldTable, type FieldValue, fieldText } from "@haremq/wire";
 import { erlangTerm, fieldTypeName } from "../vhost/field-text.ts";
 import { compareNames } from "./binding.ts";
 import type {
   ExchangeType,
+  FoundDestinations,
   InvalidBinding,
   MatchedBinding,
   Matcher,
   RoutedMessage,
 } from "./exchange-type.ts";
-import { sameHeaderValue } from "./header-value.ts";
+import { type IndexedValue, indexedValue, sameHeaderValue } from "./header-value.ts";
+import { MessageHeaders } from "./message-headers.ts";
+import { type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
 
 const matchKinds: ReadonlySet<string | undefined> = new Set([
   "all",
@@ -30,62 +35,157 @@ const matchKinds: ReadonlySet<string | undefined> = new Set([
 
 export const headersType: ExchangeType = {
   name: "headers",
+  readsKey: false,
   readsMessage: true,
   isExact: () => false,
   validateBinding: (_routingKey, args) => validateMatchKind(args),
   createMatcher: <D>() => new HeadersMatcher<D>(),
 };
 
-interface HeadersPattern {
+interface WantedHeader {
+  readonly name: string;
+  readonly value: FieldValue;
+  /** Which of the headers of this name it is compared with, from 0. */
+  readonly turn: number;
+}
+
+interface HeadersPattern<D> {
+  readonly destination: D;
   readonly needsAll: boolean;
-  /** Sorted by name; only those that count. */
-  readonly entries: readonly FieldEntry[];
+  /** In the order of their names; only those that count. */
+  readonly entries: readonly WantedHeader[];
+  /** The number of the last message it was compared with. */
+  comparedWith: number;
 }
 
 class HeadersMatcher<D> implements Matcher<D> {
-  readonly #patterns = new Map<MatchedBinding<D>, HeadersPattern>();
+  readonly #patterns = new Map<MatchedBinding<D>, HeadersPattern<D>>();
+  /** By the names of headers without which a pattern does not match. */
+  readonly #byName = new Map<string, PatternsOfName<D>>();
+  /** Patterns that no header is needed for. */
+  readonly #always = new Set<HeadersPattern<D>>();
+  readonly #headers = new MessageHeaders();
+  #messages = 0;
 
   add(binding: MatchedBinding<D>): void {
-    this.#patterns.set(binding, compile(binding.arguments));
+    const pattern = compile(binding);
+    this.#patterns.set(binding, pattern);
+    if (pattern.entries.length === 0 && pattern.needsAll) this.#always.add(pattern);
+    for (const entry of telltales(pattern)) {
+      let ofName = this.#byName.get(entry.name);
+      if (ofName === undefined) {
+        ofName = new PatternsOfName();
+        this.#byName.set(entry.name, ofName);
+      }
+      ofName.add(entry.value, pattern);
+    }
   }
 
   remove(binding: MatchedBinding<D>): void {
+    const pattern = this.#patterns.get(binding);
+    if (pattern === undefined) return;
     this.#patterns.delete(binding);
+    this.#always.delete(pattern);
+    for (const { name, value } of telltales(pattern)) {
+      const ofName = this.#byName.get(name);
+      ofName?.remove(value, pattern);
+      if (ofName?.isEmpty === true) this.#byName.delete(name);
+    }
   }
 
-  match(message: RoutedMessage, found: Set<D>): void {
-    const headers = message.headers === undefined ? [] : sortedByName(message.headers.entries);
-    for (const [{ destination }, pattern] of this.#patterns) {
-      if (matches(pattern, headers)) found.add(destination);
+  match(message: RoutedMessage, found: FoundDestinations<D>): void {
+    for (const { destination } of this.#always) found.add(destination);
+    if (message.headers === undefined || this.#byName.size === 0) return;
+    const { entries } = message.headers;
+    this.#headers.reset(entries);
+    this.#messages++;
+    for (const { name, value } of entries) {
+      const ofName = this.#byName.get(name);
+      if (ofName === undefined) continue;
+      this.#compare(ofName.anyValue, found);
+      const ofValue = ofName.withValue(value);
+      if (ofValue !== undefined) this.#compare(ofValue, found);
     }
+  }
+
+  /** Compares the message with patterns, each of which it may match. */
+  #compare(candidates: OneOrMany<HeadersPattern<D>>, found: FoundDestinations<D>): void {
+    if (candidates instanceof Set) {
+      for (const pattern of candidates) this.#compareOne(pattern, found);
+    } else {
+      this.#compareOne(candidates, found);
+    }
+  }
+
+  #compareOne(pattern: HeadersPattern<D>, found: FoundDestinations<D>): void {
+    // Several headers may point to the same pattern.
+    if (pattern.comparedWith === this.#messages) return;
+    pattern.comparedWith = this.#messages;
+    if (matches(pattern, this.#headers)) found.add(pattern.destination);
   }
 }
 
-function compile(args: FieldTable): HeadersPattern {
+/** The patterns that ask for one header, by its value where that can be a key. */
+class PatternsOfName<D> {
+  readonly anyValue = new Set<HeadersPattern<D>>();
+  readonly #byValue = new Map<IndexedValue, OneOrMany<HeadersPattern<D>>>();
+
+  add(value: FieldValue, pattern: HeadersPattern<D>): void {
+    const key = indexedValue(value);
+    if (key === undefined) this.anyValue.add(pattern);
+    else this.#byValue.set(key, withElement(this.#byValue.get(key), pattern));
+  }
+
+  remove(value: FieldValue, pattern: HeadersPattern<D>): void {
+    const key = indexedValue(value);
+    if (key === undefined) {
+      this.anyValue.delete(pattern);
+      return;
+    }
+    const left = withoutElement(this.#byValue.get(key), pattern);
+    if (left === undefined) this.#byValue.delete(key);
+    else this.#byValue.set(key, left);
+  }
+
+  withValue(value: FieldValue): OneOrMany<HeadersPattern<D>> | undefined {
+    if (this.#byValue.size === 0) return undefined;
+    const key = indexedValue(value);
+    return key === undefined ? undefined : this.#byValue.get(key);
+  }
+
+  get isEmpty(): boolean {
+    return this.anyValue.size === 0 && this.#byValue.size === 0;
+  }
+}
+
+function compile<D>({ destination, arguments: args }: MatchedBinding<D>): HeadersPattern<D> {
   const kind = fieldText(args.get("x-match")) ?? "all";
   const countsAll = kind.endsWith("-with-x");
-  const entries = args.entries.filter(
+  const timesSeen = new Map<string, number>();
+  const entries: WantedHeader[] = [];
+  const counted = args.entries.filter(
     ({ name }) => name !== "x-match" && (countsAll || !name.startsWith("x-")),
   );
-  return { needsAll: !kind.startsWith("any"), entries: sortedByName(entries) };
+  for (const { name, value } of counted.sort((a, b) => compareNames(a.name, b.name))) {
+    const turn = timesSeen.get(name) ?? 0;
+    timesSeen.set(name, turn + 1);
+    entries.push({ name, value, turn });
+  }
+  return { destination, needsAll: !kind.startsWith("any"), entries, comparedWith: 0 };
 }
 
-function sortedByName(entries: readonly FieldEntry[]): FieldEntry[] {
-  return [...entries].sort((a, b) => compareNames(a.name, b.name));
+/** The arguments of which a message has to match at least one, for the pattern to match. */
+function telltales<D>({ needsAll, entries }: HeadersPattern<D>): readonly WantedHeader[] {
+  if (!needsAll || entries.length < 2) return entries;
+  // Every one has to match: one whose value is indexed says the most.
+  return [entries.find(({ value }) => indexedValue(value) !== undefined) ?? entries[0]!];
 }
 
-function matches(pattern: HeadersPattern, headers: readonly FieldEntry[]): boolean {
-  const { needsAll, entries } = pattern;
-  let position = 0;
+function matches<D>({ needsAll, entries }: HeadersPattern<D>, headers: MessageHeaders): boolean {
   for (const wanted of entries) {
-    while (position < headers.length && (headers[position] as FieldEntry).name < wanted.name) {
-      position++;
-    }
-    const header = headers[position];
-    const isPresent = header?.name === wanted.name;
-    if (isPresent) position++;
+    const header = headers.get(wanted.name, wanted.turn);
     const isMatch =
-      isPresent && (wanted.value.type === "V" || sameHeaderValue(wanted.value, header.value));
+      header !== undefined && (wanted.value.type === "V" || sameHeaderValue(wanted.value, header));
     // The first argument that decides the question ends the search.
     if (isMatch !== needsAll) return isMatch;
   }

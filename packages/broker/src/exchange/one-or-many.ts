@@ -2,7 +2,8 @@
  * A set that is the bare element while it holds only one: most routing keys have one binding, and a
  * Set of one costs more than all the rest of a binding. Nothing stands for the empty set.
  *
- * The elements must not be Sets themselves.
+ * The elements must not be Sets themselves. To go through them, ask `instanceof Set` on the spot:
+ * a generator would cost more than the elements.
  */
 
 export type OneOrMany<T> = T | Set<T>;
@@ -23,9 +24,4 @@ export function withoutElement<T>(
     return elements.size === 0 ? undefined : elements;
   }
   return elements === element ? undefined : elements;
-}
-
-export function* eachElement<T>(elements: OneOrMany<T> | undefined): Generator<T> {
-  if (elements instanceof Set) yield* elements;
-  else if (elements !== undefined) yield elements;
 }

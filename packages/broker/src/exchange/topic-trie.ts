@@ -7,16 +7,19 @@
  * Matching runs the trie as a nondeterministic automaton: it keeps the set of nodes that can be
  * reached with the words read so far and advances all of them by one word at a time. A node is in
  * the set once, however many ways lead to it, so a key of w words costs at most w times the number
- * of nodes. Following every way by itself would be exponential for patterns like #.#.#.#.
+ * of nodes. Following every way by itself would be exponential for patterns like #.#.#.#. Once
+ * nothing but final `#` is in the set, the rest of the key is not looked at.
  *
  * Words are split at dots; empty words count, and the empty key has no word at all, as in RabbitMQ.
  */
 
-import { eachElement, type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
+import { type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
 
 class TrieNode<T> {
   readonly parent: TrieNode<T> | null;
   readonly word: string;
+  /** A node for `#` swallows each word and stays. */
+  readonly isAnyWords: boolean;
   children: Map<string, TrieNode<T>> | null = null;
   /** The children for `*` and `#`, which are never among the others. */
   anyWord: TrieNode<T> | null = null;
@@ -28,12 +31,23 @@ class TrieNode<T> {
   constructor(parent: TrieNode<T> | null, word: string) {
     this.parent = parent;
     this.word = word;
+    this.isAnyWords = word === "#";
   }
 }
 
 export class TopicTrie<T> {
   readonly #root = new TrieNode<T>(null, "");
   #step = 0;
+  /**
+   * The nodes that were reached before this step and, being filled, those that it reaches. Both are
+   * overwritten from the start, so that a match allocates nothing.
+   */
+  #before: TrieNode<T>[] = [];
+  #beforeCount = 0;
+  #reached: TrieNode<T>[] = [];
+  #reachedCount = 0;
+  /** Whether only nodes were reached that stay reached whatever follows, and lead nowhere else. */
+  #isSettled = true;
 
   add(pattern: string, element: T): void {
     let node = this.#root;
@@ -53,33 +67,59 @@ export class TopicTrie<T> {
 
   /** Calls `visit` for each element of each matching pattern. */
   match(key: string, visit: (element: T) => void): void {
-    let reached: TrieNode<T>[] = [];
-    this.#step++;
-    this.#reach(this.#root, reached);
-    for (const word of splitWords(key)) {
-      const next: TrieNode<T>[] = [];
-      this.#step++;
-      for (const node of reached) {
-        const child = node.children?.get(word);
-        if (child !== undefined) this.#reach(child, next);
-        if (node.anyWord !== null) this.#reach(node.anyWord, next);
-        // A node for `#` swallows the word and stays.
-        if (node.parent?.anyWords === node) this.#reach(node, next);
-      }
-      if (next.length === 0) return;
-      reached = next;
+    this.#beginStep();
+    this.#reach(this.#root);
+    // Words are cut out only where one is looked up.
+    for (let start = key === "" ? -1 : 0; start >= 0 && !this.#isSettled; ) {
+      const dot = key.indexOf(".", start);
+      this.#advance(key, start, dot < 0 ? key.length : dot);
+      start = dot < 0 ? -1 : dot + 1;
     }
-    for (const node of reached) {
-      for (const element of eachElement(node.elements)) visit(element);
+    for (let index = 0; index < this.#reachedCount; index++) {
+      const { elements } = this.#reached[index]!;
+      if (elements === undefined) continue;
+      if (elements instanceof Set) for (const element of elements) visit(element);
+      else visit(elements);
     }
   }
 
+  /** Replaces the nodes that were reached by those that one word more reaches. */
+  #advance(key: string, wordStart: number, wordEnd: number): void {
+    this.#beginStep();
+    let word: string | null = null;
+    for (let index = 0; index < this.#beforeCount; index++) {
+      const node = this.#before[index]!;
+      if (node.children !== null) {
+        word ??= key.slice(wordStart, wordEnd);
+        const child = node.children.get(word);
+        if (child !== undefined) this.#reach(child);
+      }
+      if (node.anyWord !== null) this.#reach(node.anyWord);
+      if (node.isAnyWords) this.#reach(node);
+    }
+  }
+
+  #beginStep(): void {
+    const reached = this.#reached;
+    this.#reached = this.#before;
+    this.#before = reached;
+    this.#beforeCount = this.#reachedCount;
+    this.#reachedCount = 0;
+    this.#step++;
+    this.#isSettled = true;
+  }
+
   /** Adds a node, and the chain of `#` below it, each of which may stand for no word. */
-  #reach(start: TrieNode<T>, reached: TrieNode<T>[]): void {
+  #reach(start: TrieNode<T>): void {
     let node: TrieNode<T> | null = start;
     while (node !== null && node.reachedInStep !== this.#step) {
       node.reachedInStep = this.#step;
-      reached.push(node);
+      this.#reached[this.#reachedCount++] = node;
+      this.#isSettled &&=
+        node.isAnyWords &&
+        node.children === null &&
+        node.anyWord === null &&
+        node.anyWords === null;
       node = node.anyWords;
     }
   }

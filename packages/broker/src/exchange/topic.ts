@@ -1,10 +1,17 @@
 /** The topic exchange: binding keys are patterns over the words of routing keys. */
 
-import type { ExchangeType, MatchedBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
+import type {
+  ExchangeType,
+  FoundDestinations,
+  MatchedBinding,
+  Matcher,
+  RoutedMessage,
+} from "./exchange-type.ts";
 import { hasWildcard, TopicTrie } from "./topic-trie.ts";
 
 export const topicType: ExchangeType = {
   name: "topic",
+  readsKey: true,
   readsMessage: false,
   isExact: (bindingKey) => !hasWildcard(bindingKey),
   validateBinding: () => undefined,
@@ -22,7 +29,7 @@ class TopicMatcher<D> implements Matcher<D> {
     this.#bindings.remove(binding.routingKey, binding);
   }
 
-  match(message: RoutedMessage, found: Set<D>): void {
+  match(message: RoutedMessage, found: FoundDestinations<D>): void {
     for (const routingKey of message.routingKeys) {
       this.#bindings.match(routingKey, (binding) => found.add(binding.destination));
     }

@@ -3,7 +3,8 @@
  * message goes. It knows neither sockets nor permissions nor reply codes; sessions check those
  * before they call, and the virtual host tells the world what changed.
  *
- * HOT: `route` is one Map lookup when the route is remembered; everything else is control plane.
+ * HOT: `route` is one Map lookup when the route is remembered, and otherwise a walk through the
+ * matchers (see route-walk.ts); everything else is control plane.
  *
  * Invariants:
  * - A binding is in its source's `outgoing`, in its source's matcher and among its destination's
@@ -17,9 +18,10 @@ import { FieldTable } from "@haremq/wire";
 import { type Binding, bindingIdentity } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import { ExchangeNode, type NodeBinding } from "./exchange-node.ts";
-import type { InvalidBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
+import type { FoundDestinations, InvalidBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
 import { ExchangeTypes } from "./exchange-types.ts";
-import { Route, type RouteWatch } from "./route.ts";
+import { Route } from "./route.ts";
+import { RouteWalk } from "./route-walk.ts";
 
 /** What a removal took along. */
 export interface Removed<Q> {
@@ -39,6 +41,16 @@ export class Topology<Q extends { readonly name: string }> {
   /** The exchanges that name an alternate exchange, whether that exists or not, by its name. */
   readonly #referrers = new Map<string, Set<ExchangeNode<Q>>>();
   readonly #default: ExchangeNode<Q>;
+  readonly #walk = new RouteWalk<Q>(this.#exchanges, (node) => this.onMissingAlternate(node));
+  /** The message that stands for all with one key; no walk keeps it. */
+  readonly #keyOfMessage = [""];
+  readonly #messageWithKey = { routingKeys: this.#keyOfMessage, headers: undefined };
+
+  /**
+   * Told of an exchange whose alternate does not exist, when a message is lost by that: once, until
+   * another alternate is set or the missing one has come and gone.
+   */
+  onMissingAlternate: (exchange: Exchange) => void = () => undefined;
 
   constructor(types = new ExchangeTypes()) {
     this.types = types;
@@ -109,6 +121,7 @@ export class Topology<Q extends { readonly name: string }> {
     if (node.alternateExchange === name) return;
     this.#unrefer(node);
     node.alternateExchange = name;
+    node.alternateReported = false;
     this.#refer(node);
     node.unmatched.invalidateAll();
   }
@@ -231,7 +244,10 @@ export class Topology<Q extends { readonly name: string }> {
 
   // Routing
 
-  /** Where messages with this routing key go. The caller may keep it while it is `valid`. */
+  /**
+   * Where messages with this routing key go. The caller may keep it while it is `valid`; a route
+   * that is not valid from the start answers for one message.
+   */
   route(exchange: Exchange, routingKey: string): Route<Q> {
     const node = exchange as ExchangeNode<Q>;
     return node.routes.get(routingKey) ?? this.#findRoute(node, routingKey);
@@ -242,59 +258,29 @@ export class Topology<Q extends { readonly name: string }> {
     exchange: Exchange,
     routingKeys: readonly string[],
     headers: FieldTable | undefined,
-  ): Q[] {
-    const queues = new Set<Q>();
-    this.#walk(exchange as ExchangeNode<Q>, { routingKeys, headers }, queues, null);
-    return [...queues];
+  ): readonly Q[] {
+    const walk = this.#walk;
+    walk.follow(exchange as ExchangeNode<Q>, { routingKeys, headers }, false);
+    return walk.queues;
   }
 
   #findRoute(node: ExchangeNode<Q>, routingKey: string): Route<Q> {
     // An exchange that was removed is still held by those who published to it just before.
-    if (node.deleted) return Route.obsolete(routingKey);
-    const queues = new Set<Q>();
-    const watches: RouteWatch<Q>[] = [];
-    const message = { routingKeys: [routingKey], headers: undefined };
-    const isComplete = this.#walk(node, message, queues, watches);
-    const targets = isComplete ? [...queues] : [];
-    const route = new Route<Q>(routingKey, targets, !isComplete, node.routes, watches);
+    if (node.deleted) return new Route<Q>(routingKey, [], false);
+    const walk = this.#walk;
+    this.#keyOfMessage[0] = routingKey;
+    const needsMessage = !walk.follow(node, this.#messageWithKey, true);
+    if (!walk.readsKey) {
+      const { routes } = node;
+      const route = new Route(routingKey, walk.queues, needsMessage, routes, walk.watches());
+      routes.addForEveryKey(route);
+      return route;
+    }
+    if (!node.routes.takesNext()) return new Route(routingKey, walk.queues, needsMessage);
+    const watches = walk.watches();
+    const route = new Route(routingKey, walk.queues, needsMessage, node.routes, watches);
     node.routes.add(route);
     return route;
-  }
-
-  /**
-   * Follows a message from exchange to exchange, each once, and collects the queues. With `watches`
-   * it looks for a lasting answer: it notes on what the answer depends, and gives up, returning
-   * false, at an exchange whose answer depends on more than the routing key.
-   */
-  #walk(
-    start: ExchangeNode<Q>,
-    message: RoutedMessage,
-    queues: Set<Q>,
-    watches: RouteWatch<Q>[] | null,
-  ): boolean {
-    // A Set is iterated to its end even if it grows meanwhile, so it is the work list as well.
-    const nodes = new Set([start]);
-    for (const node of nodes) {
-      watches?.push(node.passing);
-      if (watches !== null && node.behaviour.readsMessage) return false;
-      const found = new Set<Q | ExchangeNode<Q>>();
-      node.matcher.match(message, found);
-      for (const destination of found) {
-        if (destination instanceof ExchangeNode) nodes.add(destination);
-        else queues.add(destination);
-      }
-      if (found.size > 0) continue;
-      watches?.push(node.unmatched);
-      const alternate = this.#alternateOf(node);
-      if (alternate !== undefined) nodes.add(alternate);
-    }
-    return true;
-  }
-
-  /** As in RabbitMQ the default exchange, whose bindings are only implicit, is no alternate. */
-  #alternateOf(node: ExchangeNode<Q>): ExchangeNode<Q> | undefined {
-    const name = node.alternateExchange;
-    return name === undefined || name === "" ? undefined : this.#exchanges.get(name);
   }
 
   // Removal
@@ -357,7 +343,10 @@ export class Topology<Q extends { readonly name: string }> {
 
   /** An exchange has come whose name others may have been missing. */
   #onAlternateChange(name: string): void {
-    for (const node of this.#referrers.get(name) ?? []) node.unmatched.invalidateAll();
+    for (const node of this.#referrers.get(name) ?? []) {
+      node.alternateReported = false;
+      node.unmatched.invalidateAll();
+    }
   }
 
   #implicitBinding(queue: Q): Binding<Q> {
@@ -419,7 +408,7 @@ class QueueNameMatcher<Q> implements Matcher<Q | ExchangeNode<Q>> {
     throw new Error("the default exchange cannot be unbound");
   }
 
-  match(message: RoutedMessage, found: Set<Q | ExchangeNode<Q>>): void {
+  match(message: RoutedMessage, found: FoundDestinations<Q | ExchangeNode<Q>>): void {
     for (const routingKey of message.routingKeys) {
       const queue = this.#queues.get(routingKey);
       if (queue !== undefined) found.add(queue);

@@ -1,19 +1,23 @@
 /**
  * Keeps durable topology in the metadata store, and finds it there at the start. Virtual hosts call it
- * before they show a change; what it reads is what they begin with.
+ * before they show a change; what it reads is what they begin with. How records look is the store's
+ * matter (topology-records.ts there); here they become what the broker works with, and back.
  *
- *     ["vhost", vhost]                                            {}
- *     ["exchange", vhost, name]                                   { type, autoDelete, internal, arguments }
- *     ["queue", vhost, name]                                      { number, autoDelete, arguments }
- *     ["binding", vhost, source, kind, destination, key, args]    { arguments }
- *     ["counter", "queue"]                                        the highest queue number ever given
- *
- * Arguments are kept as the octets of an AMQP table. Queue numbers are what the message store calls
- * queues; they are never used again, so that messages of a deleted queue have no way back.
+ * Queue numbers are what the message store calls queues. They are never used again, not even that of
+ * a queue that was the last to get one: messages of a deleted queue have no way back.
  */
 
-import { createHash } from "node:crypto";
-import type { MetadataChange, MetadataKey, MetadataStore } from "@haremq/store";
+import {
+  type BindingRecord,
+  bindingRecords,
+  exchangeRecords,
+  type MetadataChange,
+  type MetadataStore,
+  prepareTopology,
+  queueNumberCounter,
+  queueRecords,
+  virtualHostRecords,
+} from "@haremq/store";
 import { FieldTable, WireReader, WireWriter } from "@haremq/wire";
 import type { Binding } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
@@ -40,83 +44,60 @@ export interface SavedBinding {
   readonly arguments: FieldTable;
 }
 
-interface ExchangeRecord {
-  readonly type: string;
-  readonly autoDelete: boolean;
-  readonly internal: boolean;
-  readonly arguments: Uint8Array;
-}
-
-interface QueueRecord {
-  readonly number: number;
-  readonly autoDelete: boolean;
-  readonly arguments: Uint8Array;
-}
-
-const counterKey: MetadataKey = ["counter", "queue"];
-
 export class TopologyJournal {
   readonly #store: MetadataStore;
   #highestQueueNumber: number;
 
-  constructor(store: MetadataStore) {
+  private constructor(store: MetadataStore) {
     this.#store = store;
-    this.#highestQueueNumber = (store.get(counterKey)?.value as number | undefined) ?? 0;
+    this.#highestQueueNumber = queueNumberCounter.read(store);
+    for (const { id } of queueRecords.scan(store)) {
+      this.#highestQueueNumber = Math.max(this.#highestQueueNumber, id);
+    }
+  }
+
+  /** Throws a MetadataError for a store that something else has written. */
+  static async open(store: MetadataStore): Promise<TopologyJournal> {
+    await prepareTopology(store);
+    return new TopologyJournal(store);
   }
 
   // What was saved
 
   vhosts(): string[] {
-    return [...this.#store.scan(["vhost"])].map((entry) => entry.key[1]!);
+    return Array.from(virtualHostRecords.scan(this.#store), ({ name }) => name);
   }
 
   *exchanges(): Iterable<SavedExchange> {
-    for (const { key, value } of this.#store.scan(["exchange"])) {
-      const record = value as ExchangeRecord;
-      const args = decodeArguments(record.arguments);
-      const { type, autoDelete, internal } = record;
-      const [, vhost, name] = key as [string, string, string];
-      yield { vhost, name, type, autoDelete, internal, durable: true, arguments: args };
+    for (const record of exchangeRecords.scan(this.#store)) {
+      yield { ...record, durable: true, arguments: decodeArguments(record.arguments) };
     }
   }
 
   *queues(): Iterable<SavedQueue> {
-    for (const { key, value } of this.#store.scan(["queue"])) {
-      const { number, autoDelete, arguments: args } = value as QueueRecord;
-      const [, vhost, name] = key as [string, string, string];
-      yield { vhost, name, number, autoDelete, arguments: decodeArguments(args) };
+    for (const { vhost, name, id, autoDelete, arguments: args } of queueRecords.scan(this.#store)) {
+      yield { vhost, name, number: id, autoDelete, arguments: decodeArguments(args) };
     }
   }
 
   *bindings(): Iterable<SavedBinding> {
-    for (const { key, value } of this.#store.scan(["binding"])) {
-      const [, vhost, source, kind, destination, routingKey] = key as string[];
-      yield {
-        vhost: vhost!,
-        source: source!,
-        destinationKind: kind as "queue" | "exchange",
-        destination: destination!,
-        routingKey: routingKey!,
-        arguments: decodeArguments((value as { arguments: Uint8Array }).arguments),
-      };
+    for (const record of bindingRecords.scan(this.#store)) {
+      yield { ...record, arguments: decodeArguments(record.arguments) };
     }
   }
 
   // What is saved
 
   async saveVhost(name: string): Promise<void> {
-    await this.#store.commit([{ key: ["vhost", name], value: {} }]);
+    const record = { name, description: "", tags: [], defaultQueueType: "", tracing: false };
+    await this.#store.commit([virtualHostRecords.put(record)]);
   }
 
   async saveExchange(vhost: string, exchange: ExchangeSpec): Promise<void> {
-    const { type, autoDelete, internal } = exchange;
-    const record: ExchangeRecord = {
-      type,
-      autoDelete,
-      internal,
-      arguments: encodeArguments(exchange.arguments),
-    };
-    await this.#store.commit([{ key: ["exchange", vhost, exchange.name], value: record }]);
+    const { name, type, autoDelete, internal } = exchange;
+    const args = encodeArguments(exchange.arguments);
+    const record = { vhost, name, type, autoDelete, internal, arguments: args };
+    await this.#store.commit([exchangeRecords.put(record)]);
   }
 
   /** A number that no queue has had before; it counts once the queue has been saved. */
@@ -126,16 +107,16 @@ export class TopologyJournal {
 
   async saveQueue(queue: SavedQueue): Promise<void> {
     const { vhost, name, number, autoDelete } = queue;
-    const record: QueueRecord = { number, autoDelete, arguments: encodeArguments(queue.arguments) };
+    const args = encodeArguments(queue.arguments);
+    const record = { vhost, name, id: number, type: "classic", autoDelete, arguments: args };
     await this.#store.commit([
-      { key: ["queue", vhost, name], value: record },
-      { key: counterKey, value: this.#highestQueueNumber },
+      queueRecords.put(record),
+      queueNumberCounter.put(this.#highestQueueNumber),
     ]);
   }
 
   async saveBinding(binding: SavedBinding): Promise<void> {
-    const value = { arguments: encodeArguments(binding.arguments) };
-    await this.#store.commit([{ key: bindingKey(binding), value }]);
+    await this.#store.commit([bindingRecords.put(bindingRecord(binding))]);
   }
 
   /** Removes what is durable of these. */
@@ -147,20 +128,18 @@ export class TopologyJournal {
       readonly bindings?: readonly Binding<Queue>[];
     },
   ): Promise<void> {
-    const keys: MetadataKey[] = [];
-    for (const { durable, name } of gone.queues ?? [])
-      if (durable) keys.push(["queue", vhost, name]);
+    const changes: MetadataChange[] = [];
+    for (const { durable, name } of gone.queues ?? []) {
+      if (durable) changes.push(queueRecords.removeAt(vhost, name));
+    }
     for (const { durable, name } of gone.exchanges ?? []) {
-      if (durable) keys.push(["exchange", vhost, name]);
+      if (durable) changes.push(exchangeRecords.removeAt(vhost, name));
     }
     for (const binding of gone.bindings ?? []) {
-      if (isDurableBinding(binding.source, binding.destination)) {
-        keys.push(bindingKey(savedBinding(vhost, binding)));
-      }
+      if (!isDurableBinding(binding.source, binding.destination)) continue;
+      changes.push(bindingRecords.remove(bindingRecord(savedBinding(vhost, binding))));
     }
-    if (keys.length === 0) return;
-    const changes: MetadataChange[] = keys.map((key) => ({ key, value: undefined }));
-    await this.#store.commit(changes);
+    if (changes.length > 0) await this.#store.commit(changes);
   }
 }
 
@@ -182,16 +161,13 @@ export function savedBinding(vhost: string, binding: Binding<Queue>): SavedBindi
   };
 }
 
-function bindingKey(binding: SavedBinding): MetadataKey {
-  const args =
-    binding.arguments.size === 0
-      ? ""
-      : createHash("sha256").update(encodeArguments(binding.arguments)).digest("base64url");
-  const { vhost, source, destinationKind, destination, routingKey } = binding;
-  return ["binding", vhost, source, destinationKind, destination, routingKey, args];
+function bindingRecord(binding: SavedBinding): BindingRecord {
+  return { ...binding, arguments: encodeArguments(binding.arguments) };
 }
 
+/** The octets of an AMQP table; none for an empty one. */
 function encodeArguments(args: FieldTable): Uint8Array {
+  if (args.size === 0) return new Uint8Array();
   const writer = new WireWriter(256);
   writer.table(args);
   return new Uint8Array(writer.take());

@@ -29,4 +29,13 @@ describe("memory disk: capacity", () => {
     await second.write(bytes, 0, 600, 400);
     assert.deepEqual(await disk.space("/"), { freeBytes: 0, totalBytes: 1000 });
   });
+
+  test("a file renamed to what it is called already still takes up its space", async () => {
+    const disk = new MemoryDisk(1000);
+    const file = await disk.open("/a", "create");
+    await file.write(Buffer.alloc(600), 0, 600, 0);
+    await disk.rename("/a", "/a");
+    await file.close();
+    assert.equal((await disk.space("/")).freeBytes, 400);
+  });
 });

@@ -44,6 +44,10 @@ export class MetadataKind<T, K extends MetadataKey> {
     return { key: this.keyOf(record), value: undefined };
   }
 
+  removeAt(...key: K): MetadataChange {
+    return { key: [this.name, ...key], value: undefined };
+  }
+
   get(store: MetadataStore, ...key: K): T | undefined {
     const entry = store.get([this.name, ...key]);
     return entry === undefined ? undefined : this.decode(entry);

@@ -16,12 +16,18 @@
  *   "operator-policy"   vhost  name                                    the same
  *   "parameter"         vhost  component  name                         value
  *   "global-parameter"  name                                           value
+ *   "counter"           "queue"                                        the highest queue id ever given
+ *   "default-data"                                                     true
  *
  * The vhost is the first part wherever there is one, so that all that is in it is found by
  * prefixes. `kind` is "queue" or "exchange". Arguments are the bytes of an AMQP table as they came;
  * to the store they are bytes, and the same arguments in another order are others. `digest` is ""
  * for no arguments, else the first 128 bits of their SHA-256 in base64url: arguments may be longer
  * than a key.
+ *
+ * The counter goes with every new queue, so that no queue gets the id of one that is gone. Default
+ * data (the configured virtual host and user) is made once in the life of a store, and noted last:
+ * what an operator has deleted since does not come back, and a crash in between leaves nobody out.
  *
  * Flags that are false, empty lists and empty bytes are left out. Fields may be added without a new
  * layout if leaving them out means what was meant before they were there.
@@ -276,6 +282,33 @@ export const globalParameterRecords = new MetadataKind<GlobalParameterRecord, [n
   toFields: ({ value }) => ({ value }),
   fromFields: (fields, [name]) => ({ name, value: fields.value("value") }),
 });
+
+const queueCounterKey = ["counter", "queue"];
+const defaultDataKey = ["default-data"];
+
+/** The highest id that any queue has ever had. */
+export const queueNumberCounter = {
+  /** 0 if there has been no queue. */
+  read(store: MetadataStore): number {
+    const { value = 0 } = store.get(queueCounterKey) ?? {};
+    if (Number.isSafeInteger(value)) return value as number;
+    throw new MetadataError("damaged", "The metadata's counter of queues is no number");
+  },
+
+  put(value: number): MetadataChange {
+    return { key: queueCounterKey, value };
+  },
+};
+
+/** Whether the default virtual host and user have yet to be made. */
+export function needsDefaultData(store: MetadataStore): boolean {
+  return store.get(defaultDataKey) === undefined;
+}
+
+/** To be committed once they are there. */
+export function defaultDataMade(): MetadataChange {
+  return { key: defaultDataKey, value: true };
+}
 
 /** The kinds whose keys begin with a virtual host. */
 const kindsInVirtualHosts = [

@@ -1,0 +1,86 @@
+/** Goal: queue numbers are never given twice, and the journal reads back what it saved. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { MemoryMetadataStore, MetadataError, queueRecords } from "@haremq/store";
+import { FieldTable } from "@haremq/wire";
+import type { Queue } from "../queue/queue.ts";
+import { type SavedBinding, TopologyJournal } from "./topology-journal.ts";
+
+function queueNamed(name: string, number: number) {
+  return { vhost: "/", name, number, autoDelete: false, arguments: new FieldTable() };
+}
+
+test("a number is not given again, even if its queue was the last and is gone", async () => {
+  const store = new MemoryMetadataStore();
+  const journal = await TopologyJournal.open(store);
+  const first = journal.newQueueNumber();
+  await journal.saveQueue(queueNamed("a", first));
+  const second = journal.newQueueNumber();
+  await journal.saveQueue(queueNamed("b", second));
+  await journal.remove("/", { queues: [{ name: "b", durable: true } as Queue] });
+  const reopened = await TopologyJournal.open(store);
+  assert.deepEqual(
+    [...reopened.queues()].map(({ name }) => name),
+    ["a"],
+  );
+  const third = reopened.newQueueNumber();
+  assert.deepEqual([first, second, third], [1, 2, 3]);
+});
+
+test("saving queues out of turn does not turn the counter back", async () => {
+  const store = new MemoryMetadataStore();
+  const journal = await TopologyJournal.open(store);
+  const [low, high] = [journal.newQueueNumber(), journal.newQueueNumber()];
+  await Promise.all([
+    journal.saveQueue(queueNamed("high", high)),
+    journal.saveQueue(queueNamed("low", low)),
+  ]);
+  await journal.remove("/", { queues: [{ name: "high", durable: true } as Queue] });
+  assert.equal((await TopologyJournal.open(store)).newQueueNumber(), high + 1);
+});
+
+test("a counter that lags behind the queues is not believed", async () => {
+  const store = new MemoryMetadataStore();
+  await TopologyJournal.open(store);
+  const record = { vhost: "/", name: "q", id: 9, type: "classic", autoDelete: false };
+  await store.commit([queueRecords.put({ ...record, arguments: new Uint8Array() })]);
+  assert.equal((await TopologyJournal.open(store)).newQueueNumber(), 10);
+});
+
+test("bindings that differ in their arguments only are told apart, and removed apart", async () => {
+  const store = new MemoryMetadataStore();
+  const journal = await TopologyJournal.open(store);
+  const binding: SavedBinding = {
+    vhost: "/",
+    source: "x",
+    destinationKind: "queue",
+    destination: "q",
+    routingKey: "k",
+    arguments: new FieldTable(),
+  };
+  const other = { ...binding, arguments: FieldTable.from({ n: 1 }) };
+  await journal.saveBinding(binding);
+  await journal.saveBinding(other);
+  assert.deepEqual([...journal.bindings()], [binding, other]);
+  await journal.remove("/", {
+    bindings: [
+      {
+        source: { name: "x", durable: true },
+        destination: { name: "q", durable: true },
+        destinationKind: "queue",
+        routingKey: "k",
+        arguments: FieldTable.from({ n: 1 }),
+      } as never,
+    ],
+  });
+  assert.deepEqual([...journal.bindings()], [binding]);
+});
+
+test("a store that something else has written is refused", async () => {
+  const store = new MemoryMetadataStore();
+  await store.commit([{ key: ["queue", "/", "q"], value: {} }]);
+  await assert.rejects(TopologyJournal.open(store), (error: MetadataError) => {
+    return error instanceof MetadataError && error.code === "damaged";
+  });
+});
