@@ -195,6 +195,9 @@ export class LogFiles implements LogDisk {
       if (this.#needNotBeWritten(segment)) {
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
+      } else if (segment.isSuspect) {
+        // Since this round began, by its last sync, at level os.
+        await this.#writer.abandon(segment);
       } else if (segment.writtenTo < segment.tail) {
         const isSafe = this.#log.durablePosition >= upTo && segment.abandoned.length === 0;
         if (isSafe) return;
