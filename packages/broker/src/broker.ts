@@ -11,6 +11,7 @@ import type { BrokerData } from "./broker-data.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
+import type { Exchange } from "./exchange/exchange.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
 import { Session } from "./vhost/session.ts";
@@ -31,6 +32,8 @@ export interface BrokerOptions {
 const diskCheckMs = 5000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
+/** A client that makes the same mistake again and again does not fill the log. */
+const alternateWarningMs = 1000;
 
 export class Broker {
   readonly clock: Clock;
@@ -49,6 +52,7 @@ export class Broker {
   #storeHasFailed = false;
   #isDiskLow = false;
   #isClosed = false;
+  #nextAlternateWarningMs = 0;
 
   constructor(options: BrokerOptions) {
     this.clock = options.clock;
@@ -116,8 +120,20 @@ export class Broker {
     const vhost = new VirtualHost(name, this.messages, this.#data?.journal, (error) => {
       this.log.error("a removal could not be saved, and may be undone by a restart", { error });
     });
+    vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     this.#vhosts.set(name, vhost);
     return vhost;
+  }
+
+  #warnOfAlternate({ name, alternateExchange }: Exchange, vhost: string): void {
+    const nowMs = this.clock.nowMs();
+    if (nowMs < this.#nextAlternateWarningMs) return;
+    this.#nextAlternateWarningMs = nowMs + alternateWarningMs;
+    this.log.warn(
+      `alternate exchange '${alternateExchange}' of exchange '${name}' in vhost '${vhost}' ` +
+        "does not exist: messages that match no binding are unroutable",
+      { vhost, exchange: name, alternateExchange },
+    );
   }
 
   /** Lets a user into a virtual host, or throws why not. */
@@ -135,9 +151,10 @@ export class Broker {
   watchMemory(): void {
     const isShort = this.messages.usedBytes > this.limits.memoryBytesMax;
     if (isShort === (this.#alarmTimer !== undefined)) return;
-    this.alarms.set("memory", isShort);
+    // Before anybody is told: who is let go on may make it short again at once, and ends up here.
     if (isShort) this.#scheduleAlarmCheck();
     else this.#cancelAlarmCheck();
+    this.alarms.set("memory", isShort);
   }
 
   #scheduleAlarmCheck(): void {
