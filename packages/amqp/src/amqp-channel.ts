@@ -103,8 +103,15 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
 
   // Publishing
 
-  onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+  onContent(): void {
     this.host.onPublish();
+  }
+
+  onHeld(bytes: number): void {
+    this.host.broker.messages.heldBytes += bytes;
+  }
+
+  onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
     if (this.#transaction !== undefined) {
       this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
@@ -444,6 +451,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopDelivering();
+    this.publishPath.dropAssembly();
     if (this.#transaction !== undefined) this.rollback();
     this.refuseReplies();
     const ledger = this.#ledger;

@@ -66,15 +66,19 @@ export class AmqpListener {
 
   /**
    * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients that
-   * have not answered after `graceMs`, by the broker's clock, are cut off.
+   * have not answered after `graceMs` are cut off: by the broker's clock or, should that one be a
+   * test's and stand still, by the machine's.
    */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const timer = this.#broker.clock.schedule(graceMs, () => {
+    const cutOff = (): void => {
       for (const connection of this.#connections) connection.destroy();
-    });
+    };
+    const timer = this.#broker.clock.schedule(graceMs, cutOff);
+    const lastTimer = setTimeout(cutOff, graceMs);
     await Promise.all([...this.#connections].map((connection) => connection.shutDown()));
     timer.cancel();
+    clearTimeout(lastTimer);
     await closed;
   }
 }

@@ -31,6 +31,8 @@ export interface DurableWaiter {
 export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 
 const noQueues: readonly number[] = [];
+/** What a queue or a channel needs to know of a message, about. */
+const referenceBytes = 32;
 /** Segment number, unit and queue number of a settlement. */
 const settlementBytes = 12;
 
@@ -38,6 +40,10 @@ export class MessageStore {
   readonly #log: MessageLog;
   readonly #durable: DurableLog | undefined;
   #waiting = new Set<DurableWaiter>();
+  /** Places in queues and unsettled deliveries that hold a message. */
+  #references = 0;
+  /** Bytes of messages that are being received. */
+  heldBytes = 0;
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
 
@@ -56,6 +62,7 @@ export class MessageStore {
    * Returns its handle, which the view carries from then on.
    */
   keep(view: MessageView): number {
+    this.#references++;
     if (view.handle !== unstored) {
       this.#log.retain(view.handle);
       return view.handle;
@@ -69,6 +76,7 @@ export class MessageStore {
    * survives once `durablePosition` has reached the `position` after this call.
    */
   keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
+    this.#references++;
     const length = view.addressLength + view.propertiesLength + view.bodyLength;
     return this.#fill(view, this.#log.appendDurable(length, queues, kind));
   }
@@ -132,17 +140,25 @@ export class MessageStore {
   /** A queue could not read its messages; it tries again when it is next asked for them. */
   onLoadFailed: (queue: string, error: Error) => void = () => undefined;
 
+  /** A queue has got a message back from the disk, which the log has counted already. */
+  noteRestored(): void {
+    this.#references++;
+  }
+
   retain(handle: number): void {
+    this.#references++;
     this.#log.retain(handle);
   }
 
   /** Gives one reference back. */
   release(handle: number): void {
+    this.#references--;
     this.#log.release(handle);
   }
 
   /** Gives a durable queue's reference back, and sees to it that a restart knows. */
   settle(handle: number, queue: number): void {
+    this.#references--;
     this.#log.settle(handle, queue);
   }
 
@@ -227,9 +243,9 @@ export class MessageStore {
     });
   }
 
-  /** Bytes of memory that stored messages occupy. */
+  /** Bytes of memory for messages: stored, half received, and what it takes to know of them. */
   get usedBytes(): number {
-    return this.#log.pool.takenBytes;
+    return this.#log.pool.takenBytes + this.heldBytes + this.#references * referenceBytes;
   }
 
   get liveMessages(): number {

@@ -107,6 +107,7 @@ export class ClassicQueue implements Queue {
   }
 
   restore(handle: number, wasDelivered: boolean): void {
+    this.#messages.noteRestored();
     if (wasDelivered) this.#returned.push(this.#tail, handle, 0);
     else this.#ready.push(handle);
     this.#tail++;
