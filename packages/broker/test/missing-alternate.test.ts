@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import { exchangeNamed, givenBroker } from "./given-broker.ts";
 
-test("a missing alternate exchange is logged once, and others not all at the same time", async (t) => {
+test("a missing alternate exchange is logged once, and many not all at once", async (t) => {
   const { broker, clock, connect } = givenBroker();
   const warned = t.mock.method(broker.log, "warn");
   const session = connect();
