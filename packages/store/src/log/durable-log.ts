@@ -99,7 +99,8 @@ export class DurableLog {
     });
     await recovery.run();
     durable.recoveredRecords = recovery.records;
-    files.start();
+    await files.start();
+    durable.#onChange();
     return durable;
   }
 

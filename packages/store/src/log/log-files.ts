@@ -50,6 +50,7 @@ const retryDelayMs = 500;
 export class LogFiles implements LogDisk {
   readonly #log: MessageLog;
   readonly #options: LogFilesOptions;
+  readonly #disk: Disk;
   readonly #writer: SegmentWriter;
   readonly #sidecars: Sidecars;
   readonly directory: LogDirectory;
@@ -75,6 +76,7 @@ export class LogFiles implements LogDisk {
     const { disk, clock, confirmLevel, sizes } = options;
     this.#log = log;
     this.#options = options;
+    this.#disk = disk;
     const directory = new LogDirectory(disk, options.directory);
     this.directory = directory;
     this.#sidecars = new Sidecars(disk, directory);
@@ -128,7 +130,9 @@ export class LogFiles implements LogDisk {
   // Rounds
 
   /** From now on, files are written. */
-  start(): void {
+  async start(): Promise<void> {
+    // Files without a single record must not be found beside those of later segments.
+    await this.#sweep();
     this.#isStarted = true;
     if (this.#isScheduled) this.#schedule();
   }
@@ -193,6 +197,7 @@ export class LogFiles implements LogDisk {
       const segment = this.#unwritten[0];
       if (segment === undefined) return;
       if (this.#needNotBeWritten(segment)) {
+        if (segment.fileBytes > 0) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
       } else if (segment.writtenTo < segment.tail) {
@@ -213,6 +218,16 @@ export class LogFiles implements LogDisk {
   #needNotBeWritten(segment: Segment): boolean {
     if (!segment.isDoomed || segment.hasSettlements || !this.isFree(segment)) return false;
     return segment.fileBytes === 0 || this.#fault !== undefined;
+  }
+
+  /** A file without an end must not be found beside that of a later segment. */
+  async #dropUnfinished(segment: Segment): Promise<void> {
+    const file = segment.file;
+    segment.file = null;
+    await file?.close();
+    await this.#disk.remove(this.directory.recordsPath(segment));
+    await this.directory.sync();
+    segment.fileBytes = 0;
   }
 
   /** Whether the groups are durable that have settled some of its records. */
@@ -430,15 +445,10 @@ export class LogFiles implements LogDisk {
 
   /** Ends the last segment with its index, and closes all files. */
   async close(): Promise<void> {
+    this.#log.endTail();
     await this.settleDown();
     this.#isClosed = true;
     this.#timer?.cancel();
-    const tail = this.#log.tailSegment;
-    const isWritten = tail !== null && tail.fileBytes > 0 && tail.writtenTo === tail.tail;
-    if (isWritten && this.#fault === undefined && !tail.isDoomed) {
-      tail.isFull = true;
-      this.#finish(tail);
-    }
     await this.#indexing;
     if (this.directory.hasRemovals) {
       await caught(this.directory.sync());

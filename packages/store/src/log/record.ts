@@ -47,7 +47,14 @@ export const RecordKind = {
   Mark: 6,
   /** Stands in for a message that was found damaged, until its queues have settled it. */
   Lost: 7,
+  /** The last record of a segment. */
+  End: 8,
 } as const;
+
+/** Whether it is the log's own, which nobody holds and no index lists. */
+export function isBookkeeping(kind: number): boolean {
+  return kind === RecordKind.Dead || kind === RecordKind.Mark || kind === RecordKind.End;
+}
 
 /** In place of a queue's number: it has settled the record. */
 export const noQueue = -1;
@@ -100,7 +107,7 @@ export function isRecord(words: Int32Array, word: number, endWord: number): bool
   const bytes = words[word + bytesWord]!;
   if (bytes < headBytes || (bytes & 7) !== 0 || word + (bytes >>> 2) > endWord) return false;
   const kind = kindOf(words, word);
-  if (kind < RecordKind.Message || kind > RecordKind.Lost) return false;
+  if (kind < RecordKind.Message || kind > RecordKind.End) return false;
   if (headBytes + targetsOf(words, word) * 4 > bytes) return false;
   return words[word + checksumWord] === checksum(words, word);
 }

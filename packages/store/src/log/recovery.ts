@@ -16,7 +16,15 @@ import { type FileRemoval, readWhole, writeSafely } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Quarantine } from "./quarantine.ts";
-import { headBytes, kindOf, kindWord, noQueue, RecordKind, userWord } from "./record.ts";
+import {
+  headBytes,
+  isBookkeeping,
+  kindOf,
+  kindWord,
+  noQueue,
+  RecordKind,
+  userWord,
+} from "./record.ts";
 import { GroupedSettlements, Settled } from "./recovered-settlements.ts";
 import { type FoundSegment, findSegments } from "./recovery-files.ts";
 import type { Segment } from "./segment.ts";
@@ -201,7 +209,8 @@ export class Recovery {
         ? Math.max(...versions.map((each) => each.length)) << 2
         : unpackedBytes(first);
     const { log } = this.#options;
-    const bytes = log.pool.take(log.slabBytesFor(length));
+    // With room for an end.
+    const bytes = log.pool.take(log.slabBytesFor(length + headBytes));
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     const scanned =
       plain.length > 0 ? scanRecords(versions, words, isLast) : unpackRecords(first, words);
@@ -229,8 +238,7 @@ export class Recovery {
     const { files } = this.#options;
     const writer = new IndexWriter();
     for (const unit of scanned.units) {
-      const kind = kindOf(scanned.words, unit << 1);
-      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      if (isBookkeeping(kindOf(scanned.words, unit << 1))) continue;
       addToIndex(writer, scanned.words, unit);
     }
     const encoded = writer.finish(scanned.tail, false);
@@ -317,7 +325,7 @@ export class Recovery {
       const word = unit << 1;
       const kind = kindOf(words, word);
       if (kind === RecordKind.Settlements) segment.hasSettlements = true;
-      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      if (isBookkeeping(kind)) continue;
       const queuesAt = word + (headBytes >>> 2);
       const queuesEnd = queuesAt + (words[word + kindWord]! >>> 8);
       const user = words[word + userWord + 3]!;
@@ -330,7 +338,7 @@ export class Recovery {
       0,
     );
     segment.restart(segment.nextGeneration(found.newestGeneration));
-    log.appendAgain(segment);
+    log.appendAgain(segment, scanned.hasEnd);
     this.#finish(segment);
   }
 

@@ -146,11 +146,16 @@ export class Segment {
 
   /** Notes a record of `bytes` at the tail, with one reference. */
   add(bytes: number): void {
+    this.addOwn(bytes);
+    this.liveRecords++;
+    this.liveBytes += bytes;
+  }
+
+  /** Notes a record of the log's own at the tail, which never lives. */
+  addOwn(bytes: number): void {
     if (this.recordCount === this.#units.length) this.#growUnits();
     this.#units[this.recordCount++] = this.tail >>> unitBits;
     this.tail += bytes;
-    this.liveRecords++;
-    this.liveBytes += bytes;
   }
 
   /** One reference more to a record. */
@@ -231,14 +236,6 @@ export class Segment {
   /** Bytes of the segment's files. */
   get diskBytes(): number {
     return this.fileBytes + this.indexBytes + this.sidecarBytes;
-  }
-
-  /** A mark is written like a record, and counts as none that lives. */
-  dropMark(unit: number): void {
-    const words = this.words!;
-    words[(unit << 1) + referencesWord] = 0;
-    this.liveRecords--;
-    this.liveBytes -= words[(unit << 1) + bytesWord]!;
   }
 
   /** A number that no file of the segment has had; those up to `found` were found on disk. */
