@@ -18,8 +18,8 @@ export interface BrokerDataOptions {
   /** Memory for messages above which they are read from disk again when they are due. */
   readonly memoryBytes: number;
   readonly log: Logger;
-  /** Everything is closed; somebody else may open the directory. */
-  onClosed?(): Promise<void>;
+  /** Everything is closed, in order or not; somebody else may open the directory. */
+  onClosed?(): void;
 }
 
 /** The messages of one queue that were found, as handles, oldest first. */
@@ -36,9 +36,9 @@ export class BrokerData {
   readonly messages: DurableLog;
   /** Messages found, by the number of their queue, oldest first; the broker takes them. */
   readonly found: Map<number, FoundMessages>;
-  readonly #metadata: MetadataStore;
+  readonly metadata: MetadataStore;
   readonly #callbacks: DataCallbacks;
-  readonly #onClosed: (() => Promise<void>) | undefined;
+  readonly #onClosed: (() => void) | undefined;
 
   private constructor(
     options: BrokerDataOptions,
@@ -49,7 +49,7 @@ export class BrokerData {
   ) {
     this.disk = options.disk;
     this.directory = options.directory;
-    this.#metadata = options.metadata;
+    this.metadata = options.metadata;
     this.#onClosed = options.onClosed?.bind(options);
     this.journal = journal;
     this.messages = messages;
@@ -95,9 +95,15 @@ export class BrokerData {
   }
 
   async close(): Promise<void> {
-    await this.messages.close();
-    await this.#metadata.close();
-    await this.#onClosed?.();
+    try {
+      await this.messages.close();
+    } finally {
+      try {
+        await this.metadata.close();
+      } finally {
+        this.#onClosed?.();
+      }
+    }
   }
 }
 

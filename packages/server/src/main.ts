@@ -14,6 +14,7 @@
 
 import { resolve } from "node:path";
 import type { Logger } from "@haremq/broker";
+import { DataDirectoryError } from "@haremq/store";
 import type { Command } from "./cli.ts";
 import { helpText, parseCommandLine, UsageError } from "./cli.ts";
 import type { BrokerConfig } from "./config/broker-config.ts";
@@ -117,7 +118,8 @@ async function run(
 /** What the operator can mend (a port in use, a folder without permission) needs no stack. */
 function reasonWorthAStack(error: unknown): { error?: unknown } {
   const isOperating = error instanceof Error && "syscall" in error;
-  return isOperating || error instanceof ConfigError ? {} : { error };
+  const isExplained = error instanceof ConfigError || error instanceof DataDirectoryError;
+  return isOperating || isExplained ? {} : { error };
 }
 
 function catchEverything(host: HostProcess, log: Logger): void {
