@@ -32,7 +32,7 @@ export interface FrameFault {
   readonly end: number;
 }
 
-/** Who receives frames. Buffers are only valid during the call. */
+/** Who receives frames. Buffers are only valid until `read` returns. */
 export interface FrameHandler {
   /** A whole method frame; the payload begins with the class and method ids. */
   onMethodFrame(channel: number, buffer: Buffer, start: number, end: number): void;
