@@ -8,6 +8,9 @@
  *             2   a mistake on the command line or in a setting
  *       128 + n   a second signal n came while stopping
  *
+ * `haremq store inspect` starts no broker: 0 for a sound data directory, 1 for a damaged one, 2 for one
+ * that cannot be looked at.
+ *
  * An error that nobody caught is logged with its stack and does not end the process: one
  * connection's bad luck must not take the others' messages.
  */
@@ -21,6 +24,7 @@ import type { BrokerConfig } from "./config/broker-config.ts";
 import { ConfigError } from "./config/config-error.ts";
 import type { LoadedConfig } from "./config/load-config.ts";
 import { loadConfig } from "./config/load-config.ts";
+import { printInspection } from "./inspect-store.ts";
 import { createLog, type ServerLog } from "./log.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { version } from "./version.ts";
@@ -46,6 +50,8 @@ export interface HostProcess {
   on(event: string, listener: (argument: unknown) => void): unknown;
   /** Ends the process. */
   exit(code: number): void;
+  /** Has the process end with this code once everything is printed. */
+  endWith(code: number): void;
   /** Milliseconds since the process began. */
   uptimeMs(): number;
 }
@@ -59,6 +65,9 @@ const realHost: HostProcess = {
   stderr: process.stderr,
   on: (event, listener) => process.on(event, listener),
   exit: (code) => process.exit(code),
+  endWith: (code) => {
+    process.exitCode = code;
+  },
   uptimeMs: () => performance.now(),
 };
 
@@ -75,6 +84,7 @@ export async function main(
     command = parseCommandLine(args);
     if (command.kind === "help") return void host.stdout.write(helpText);
     if (command.kind === "version") return void host.stdout.write(`${version}\n`);
+    if (command.kind === "inspect-store") return host.endWith(await printInspection(command, host));
     loaded = loadConfig(command.settings, version);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
