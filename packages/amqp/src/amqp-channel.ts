@@ -3,9 +3,9 @@
  * transaction. The connection hands it frames; methods that are not hot are decoded and go through
  * `channel-methods.ts`. Towards the core it is a ConsumerSink.
  *
- * Invariants: delivery tags count from 1 and are never reused. A message that is delivered and owed a
- * settlement is in the ledger until it is settled, put back by `close`, or held by the transaction.
- * After `close` nothing is delivered.
+ * Invariants: delivery tags count from 1 and are never reused. A message that is delivered and owed
+ * a settlement is in the ledger until it is settled, put back by `close`, or held by the
+ * transaction. After `close` nothing is delivered.
  *
  * This is a hot file.
  */
@@ -400,7 +400,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
   }
 
   /**
-   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must be.
+   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must
+   * be.
    */
   commit(answer: () => void): Promise<void> | undefined {
     const transaction = this.#transaction!;
@@ -469,8 +470,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
 }
 
 /**
- * The names of the queues that a message goes to. The default exchange has one for every key, whether
- * there is such a queue or not.
+ * The names of the queues that a message goes to. The default exchange has one for every key,
+ * whether there is such a queue or not.
  */
 function destinationNames(view: MessageView, queues: readonly Queue[]): string[] {
   const names = queues.map((queue) => queue.name);

@@ -43,13 +43,14 @@ import type { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
 import { ChannelTable } from "./channel-table.ts";
+import type { ConnectionContext } from "./connection-context.ts";
 import { readDeliveryTag } from "./delivery-tag.ts";
-import type { Flushable, FlushQueue } from "./flush-queue.ts";
+import type { Flushable } from "./flush-queue.ts";
 import { frameErrors } from "./frame-errors.ts";
 import { Handshake, HandshakeFailure, LoginRefused, type Negotiated } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { InputGate } from "./input-gate.ts";
-import { type ChunkPool, Output, type OutputOwner } from "./output.ts";
+import { Output, type OutputOwner } from "./output.ts";
 import { PendingWork } from "./pending-work.ts";
 import {
   describeHeader,
@@ -58,22 +59,11 @@ import {
   protocolHeaderBytes,
 } from "./protocol-header.ts";
 import { type CloseReply, refusalOf } from "./reply.ts";
-import type { AmqpSettings } from "./settings.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
 const unlimitedFrameBytes = 16 * 1024 * 1024;
 /** How long a client may take to answer connection.close. */
 const closeTimeoutMs = 10_000;
-
-/** What all connections of a listener share. */
-export interface ConnectionContext {
-  readonly broker: Broker;
-  readonly settings: AmqpSettings;
-  readonly pool: ChunkPool;
-  readonly flushQueue: FlushQueue;
-  /** The connection has ended, for whatever reason. */
-  onClosed(connection: AmqpConnection): void;
-}
 
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 

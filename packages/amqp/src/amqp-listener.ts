@@ -4,7 +4,8 @@
 
 import { createServer, type Server } from "node:net";
 import type { Broker } from "@haremq/broker";
-import { AmqpConnection, type ConnectionContext } from "./amqp-connection.ts";
+import { AmqpConnection } from "./amqp-connection.ts";
+import type { ConnectionContext } from "./connection-context.ts";
 import { FlushQueue } from "./flush-queue.ts";
 import { ChunkPool } from "./output.ts";
 import type { AmqpSettings } from "./settings.ts";
@@ -65,9 +66,9 @@ export class AmqpListener {
   }
 
   /**
-   * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients that
-   * have not answered after `graceMs` are cut off: by the broker's clock or, should that one be a
-   * test's and stand still, by the machine's.
+   * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients
+   * that have not answered after `graceMs` are cut off: by the broker's clock or, should that one
+   * be a test's and stand still, by the machine's.
    */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));

@@ -1,6 +1,6 @@
 /**
- * Reads delivery tags as clients send them back. Tags count from 1, so a number holds every one that
- * was ever given; one beyond that is refused at once, while all of its digits are at hand.
+ * Reads delivery tags as clients send them back. Tags count from 1, so a number holds every one
+ * that was ever given; one beyond that is refused at once, while all of its digits are at hand.
  */
 
 import { unknownDeliveryTag } from "@haremq/broker";

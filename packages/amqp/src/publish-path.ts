@@ -4,13 +4,14 @@
  *
  *     begin (method frame) -> header (content header) -> body pieces ... -> publish
  *
- * Most publishers repeat themselves, so the path remembers the previous publish of the channel: where
- * exchange, routing key and property bytes are the same again, the permission, the route and the
- * verdict on the properties hold, and nothing is decoded. A remembered route says itself when it has
- * become invalid; permissions have an epoch.
+ * Most publishers repeat themselves, so the path remembers the previous publish of the channel:
+ * where exchange, routing key and property bytes are the same again, the permission, the route and
+ * the verdict on the properties hold, and nothing is decoded. A remembered route says itself when
+ * it has become invalid; permissions have an epoch.
  *
  * Bytes of a content whose frames come in one chunk are used where they lie. What must outlive its
- * chunk is copied: `letGoOfChunk` is called when the chunk ends, or another channel's content begins.
+ * chunk is copied: `letGoOfChunk` is called when the chunk ends, or another channel's content
+ * begins.
  *
  * This is a hot file.
  */
@@ -181,8 +182,8 @@ export class PublishPath {
   }
 
   /**
-   * The chunk that the last frame came in is about to be reused: keeps what is still needed of it, and
-   * does not hold on to the rest.
+   * The chunk that the last frame came in is about to be reused: keeps what is still needed of it,
+   * and does not hold on to the rest.
    */
   letGoOfChunk(): void {
     const view = this.#view;
@@ -248,7 +249,9 @@ export class PublishPath {
     owner.onMessage(view, topology.routeMessage(exchange, keys, headers), this.#mandatory);
   }
 
-  /** Sends the message to every requester of a direct reply among the keys; false if there is none. */
+  /**
+   * Sends the message to every requester of a direct reply among the keys; false if there is none.
+   */
   #reply(view: MessageView, keys: readonly string[]): boolean {
     let isReply = false;
     for (const key of new Set(keys)) {

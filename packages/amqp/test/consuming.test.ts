@@ -1,5 +1,5 @@
-// Goal: consumers are served in RabbitMQ's order and within their limits; what they owe goes back to
-// where it stood, however they end.
+// Goal: consumers are served in RabbitMQ's order and within their limits; what they owe goes back
+// to where it stood, however they end.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

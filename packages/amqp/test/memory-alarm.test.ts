@@ -1,5 +1,5 @@
-// Goal: when messages take up more memory than they may, publishers wait and are told so if they can
-// be told; consumers go on, and once they have made room publishers do, too.
+// Goal: when messages take up more memory than they may, publishers wait and are told so if they
+// can be told; consumers go on, and once they have made room publishers do, too.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

@@ -1,6 +1,6 @@
 /**
- * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened before
- * the broker, which begins with what was found; closed after it.
+ * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened
+ * before the broker, which begins with what was found; closed after it.
  */
 
 import { join } from "node:path";

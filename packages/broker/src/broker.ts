@@ -14,6 +14,7 @@ import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
+import { type StoreStats, storeStatsOf } from "./store-stats.ts";
 import { Session } from "./vhost/session.ts";
 import { VirtualHost } from "./vhost/virtual-host.ts";
 
@@ -194,6 +195,11 @@ export class Broker {
         if (this.#isClosed) return;
         this.#diskTimer = this.clock.schedule(diskCheckMs, () => this.#watchDisk());
       });
+  }
+
+  /** What stored messages cost, and how storing goes; undefined for a broker that keeps nothing. */
+  storeStats(): StoreStats | undefined {
+    return this.#data === undefined ? undefined : storeStatsOf(this.#data.messages);
   }
 
   /** Ends the broker; adapters have closed their connections before. */

@@ -68,8 +68,8 @@ export class FrameReader {
   }
 
   /**
-   * Sets the negotiated size of a frame. Like RabbitMQ the reader tolerates payloads of that size, for
-   * clients that forget that the frame's own 8 bytes count.
+   * Sets the negotiated size of a frame. Like RabbitMQ the reader tolerates payloads of that size,
+   * for clients that forget that the frame's own 8 bytes count.
    */
   setFrameMax(frameMax: number): void {
     this.#maxPayloadBytes = frameMax;

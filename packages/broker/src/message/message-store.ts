@@ -1,12 +1,13 @@
 /**
- * Keeps messages for queues: lays a message out as one record of the log, whatever the number of queues
- * that hold it, and counts the holders. Queues call it; nobody else knows the layout.
+ * Keeps messages for queues: lays a message out as one record of the log, whatever the number of
+ * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
  *     user's words:  | address bytes | properties bytes | body bytes | 0 |
  *     user's bytes:  | address .. | properties .. | body ..               |
  *
- * A message that is to survive a restart for some of its queues is appended to the durable log, with
- * their numbers; every other one lives in memory. Without a data directory there is no durable log.
+ * A message that is to survive a restart for some of its queues is appended to the durable log,
+ * with their numbers; every other one lives in memory. Without a data directory there is no durable
+ * log.
  *
  * This is a hot file.
  */
@@ -72,8 +73,8 @@ export class MessageStore {
   }
 
   /**
-   * Stores the viewed message for the durable queues with these numbers, and takes one reference. It
-   * survives once `durablePosition` has reached the `position` after this call.
+   * Stores the viewed message for the durable queues with these numbers, and takes one reference.
+   * It survives once `durablePosition` has reached the `position` after this call.
    */
   keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
     this.#references++;
@@ -102,8 +103,8 @@ export class MessageStore {
   }
 
   /**
-   * Points the view at a stored message, if it is in memory; `load` brings it there. Valid until the
-   * message's last reference is released or the event loop turns.
+   * Points the view at a stored message, if it is in memory; `load` brings it there. Valid until
+   * the message's last reference is released or the event loop turns.
    */
   view(handle: number, view: MessageView): number {
     const log = this.#log;
@@ -167,7 +168,9 @@ export class MessageStore {
     if (this.#durable !== undefined) this.#log.noteDelivered(note, handle);
   }
 
-  /** Keeps a message that is not settled yet in memory, for whoever will look at it without waiting. */
+  /**
+   * Keeps a message that is not settled yet in memory, for whoever will look at it without waiting.
+   */
   pin(handle: number): void {
     this.#log.pin(handle);
   }

@@ -295,7 +295,9 @@ export class ClassicQueue implements Queue {
     else this.#messages.settle(handle, this.storeNumber);
   }
 
-  /** Goes on serving when the message's segment is in memory, and fetches the next one meanwhile. */
+  /**
+   * Goes on serving when the message's segment is in memory, and fetches the next one meanwhile.
+   */
   #load(handle: number): void {
     if (this.#isLoading) return;
     this.#isLoading = true;
