@@ -92,8 +92,8 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
 }
 
 /**
- * Makes the configured virtual host and user, unless the data directory has had them before: what an
- * operator has changed or deleted since does not come back. RabbitMQ does the same.
+ * Makes the configured virtual host and user, unless the data directory has had them before: what
+ * an operator has changed or deleted since does not come back. RabbitMQ does the same.
  */
 async function makeDefaultData(
   { access }: BrokerConfig,

@@ -1,6 +1,6 @@
 /**
- * Goal: one broker at a time uses a data directory, whatever became of the one before; users and what
- * they may do outlive it, and the configured default user is made once.
+ * Goal: one broker at a time uses a data directory, whatever became of the one before; users and
+ * what they may do outlive it, and the configured default user is made once.
  */
 
 import assert from "node:assert/strict";

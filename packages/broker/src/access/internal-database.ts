@@ -1,8 +1,8 @@
 /**
- * The built-in user database: users with permissions per virtual host, in memory and, where there is a
- * metadata store, on disk as well. A change holds once it has been saved; it is loaded again at the
- * start. Passwords are kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then the hash of
- * salt and password).
+ * The built-in user database: users with permissions per virtual host, in memory and, where there
+ * is a metadata store, on disk as well. A change holds once it has been saved; it is loaded again
+ * at the start. Passwords are kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then
+ * the hash of salt and password).
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";

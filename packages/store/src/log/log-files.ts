@@ -1,15 +1,15 @@
 /**
- * The files of the message log: writes what is appended, in order and in groups, notes settlements in
- * sidecars, removes the files of dead segments. One round at a time:
+ * The files of the message log: writes what is appended, in order and in groups, notes settlements
+ * in sidecars, removes the files of dead segments. One round at a time:
  *
  *     1. write and sync all records appended so far, segment after segment, telling those who wait
  *     2. append the settlements gathered before the round to their sidecars
  *     3. remove the segments that had died before the round
  *
- * So a settlement or a removal never reaches the disk before a record that was appended earlier. When
- * records cannot be written nothing more is told durable until they can, and whole rounds are tried
- * again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its queues are
- * drained; only what was settled with a group that waits has to wait with it.
+ * So a settlement or a removal never reaches the disk before a record that was appended earlier.
+ * When records cannot be written nothing more is told durable until they can, and whole rounds are
+ * tried again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its
+ * queues are drained; only what was settled with a group that waits has to wait with it.
  *
  * Invariants:
  * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
@@ -292,7 +292,8 @@ export class LogFiles implements LogDisk {
       if (failure !== undefined) this.#tryLater();
       if (!isPossible || failure !== undefined) areNoted = false;
       if (segment.settlements.length === 0) continue;
-      // What has come meanwhile, or could not be noted. The end of a compaction or of a fault is told.
+      // What has come meanwhile, or could not be noted. The end of a compaction or of a fault is
+      // told.
       this.#settled.add(segment);
       if (isPossible) this.#wakeUpIn(settlementDelayMs);
     }
@@ -300,7 +301,8 @@ export class LogFiles implements LogDisk {
   }
 
   /**
-   * Makes all settlements safe that have been made so far. Returns false if that is not possible now.
+   * Makes all settlements safe that have been made so far. Returns false if that is not possible
+   * now.
    */
   secureSettlements(): Promise<boolean> {
     if (this.#isClosed || this.#fault !== undefined) return Promise.resolve(false);
@@ -393,7 +395,10 @@ export class LogFiles implements LogDisk {
     this.#wakeUpIn(settlementDelayMs);
   }
 
-  /** Index and sidecar of the dead wait for a sync of the directory, unless they add up to something. */
+  /**
+   * Index and sidecar of the dead wait for a sync of the directory, unless they add up to
+   * something.
+   */
   async #sweep(): Promise<void> {
     const { directory } = this;
     let isClean = await directory.sweep();

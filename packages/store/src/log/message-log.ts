@@ -1,15 +1,15 @@
 /**
- * The message log: where the bytes of all messages of a node live, in memory and, as far as they are to
- * survive, on disk. It knows nothing of AMQP: a record is four words and a run of bytes of its user's,
- * and the numbers of the queues that it is meant for.
+ * The message log: where the bytes of all messages of a node live, in memory and, as far as they
+ * are to survive, on disk. It knows nothing of AMQP: a record is four words and a run of bytes of
+ * its user's, and the numbers of the queues that it is meant for.
  *
  *     append -> | segment 7, full | segment 8, full | segment 9, filling |   one for all queues
  *                                      written, synced ^    ^ only in memory
  *
  * Every record has a handle, a number; queues hold handles. A record lives while somebody holds a
- * reference to it; a segment without living records is gone, in memory and on disk. Records that are
- * to survive are written by one flush at a time, which takes along all that has come meanwhile, in the
- * order in which it came: what is durable is always a prefix of what was appended.
+ * reference to it; a segment without living records is gone, in memory and on disk. Records that
+ * are to survive are written by one flush at a time, which takes along all that has come meanwhile,
+ * in the order in which it came: what is durable is always a prefix of what was appended.
  *
  * Invariants:
  * - A handle is slot x units a slot + unit. Handles of living records are unique and never change.
@@ -57,8 +57,8 @@ export interface LogDisk {
   /** Who held the segment in memory does so no longer. */
   letGo(segment: Segment): void;
   /**
-   * Nothing lives in the segment any more: its files may go. Returns false to keep the segment for the
-   * time being, and forgets it later.
+   * Nothing lives in the segment any more: its files may go. Returns false to keep the segment for
+   * the time being, and forgets it later.
    */
   onDead(segment: Segment): boolean;
 }
@@ -151,8 +151,9 @@ export class MessageLog {
   }
 
   /**
-   * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a group
-   * of records, the last of kind GroupEnd and appended in one go, is valid as a whole or not at all.
+   * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a
+   * group of records, the last of kind GroupEnd and appended in one go, is valid as a whole or not
+   * at all.
    */
   beginGroup(bytes: number): void {
     const segment = this.#durable;
@@ -165,8 +166,8 @@ export class MessageLog {
   }
 
   /**
-   * Notes in the segment how much of it is synced, if there is room: so that recovery can tell damage
-   * from a tail that was never finished.
+   * Notes in the segment how much of it is synced, if there is room: so that recovery can tell
+   * damage from a tail that was never finished.
    */
   appendMark(segment: Segment): void {
     const hasRoom = segment.tail + 2 * headBytes <= segment.bytes!.length;
@@ -174,7 +175,9 @@ export class MessageLog {
     this.#appendOwn(segment, RecordKind.Mark, segment.syncedTo);
   }
 
-  /** The segment is full: recovery learns from the end, for which there is always room, that it was. */
+  /**
+   * The segment is full: recovery learns from the end, for which there is always room, that it was.
+   */
   appendEnd(segment: Segment): void {
     this.#appendOwn(segment, RecordKind.End, 0);
   }
@@ -226,7 +229,10 @@ export class MessageLog {
     this.contentStart = (word << 2) + headBytes + (words[word + kindWord]! >>> 8) * 4;
   }
 
-  /** Whether the record, which is resident, has turned out damaged: nothing is left but to settle it. */
+  /**
+   * Whether the record, which is resident, has turned out damaged: nothing is left but to settle
+   * it.
+   */
   isLost(handle: number): boolean {
     const segment = this.segments[Math.floor(handle / slotUnits)]!;
     return kindOf(segment.words!, (handle - segment.slot * slotUnits) << 1) === RecordKind.Lost;
@@ -286,8 +292,8 @@ export class MessageLog {
   }
 
   /**
-   * The note's queue has delivered its messages up to this record for the first time, which a restart
-   * is to know: they may have been seen.
+   * The note's queue has delivered its messages up to this record for the first time, which a
+   * restart is to know: they may have been seen.
    */
   noteDelivered(note: DeliveryNote, handle: number): void {
     const segment = this.segments[Math.floor(handle / slotUnits)]!;
@@ -318,8 +324,8 @@ export class MessageLog {
   }
 
   /**
-   * The settlement may be part of a group that is not durable yet. Should the group be lost, the record
-   * must not be.
+   * The settlement may be part of a group that is not durable yet. Should the group be lost, the
+   * record must not be.
    */
   #keepForGroup(segment: Segment, unit: number): void {
     segment.isSettledByGroups = true;
@@ -353,7 +359,10 @@ export class MessageLog {
   /** Makes a segment for one that was found on disk; its memory comes when it is needed. */
   adopt(number: number, bytes: number): Segment {
     this.reserveNumber(number);
-    return this.#addSegment("durable", number, slotsFor(bytes));
+    const segment = this.#addSegment("durable", number, slotsFor(bytes));
+    // Before everything that is appended from now on.
+    segment.positionBase = -bytes;
+    return segment;
   }
 
   /** No segment to come has this number, nor a lower one. */
@@ -361,7 +370,9 @@ export class MessageLog {
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
   }
 
-  /** A segment that was found on disk, and is in memory, but not trusted to be safe: as if appended. */
+  /**
+   * A segment that was found on disk, and is in memory, but not trusted to be safe: as if appended.
+   */
   appendAgain(segment: Segment, hasEnd: boolean): void {
     segment.positionBase = this.position;
     this.position += segment.tail;
@@ -388,7 +399,9 @@ export class MessageLog {
     this.#finish(segment);
   }
 
-  /** Ends the durable segment that is being filled if nothing in it lives: it need not be written. */
+  /**
+   * Ends the durable segment that is being filled if nothing in it lives: it need not be written.
+   */
   endDeadTail(): void {
     const segment = this.#durable;
     if (segment !== null && segment.liveRecords === 0 && !segment.isBusy) this.endTail();

@@ -1,6 +1,6 @@
 /**
- * Keeps what was found damaged: bytes that can no longer be believed are copied into a file of their
- * own, for whoever wants to look into them, and reported. Called by recovery and by loads.
+ * Keeps what was found damaged: bytes that can no longer be believed are copied into a file of
+ * their own, for whoever wants to look into them, and reported. Called by recovery and by loads.
  */
 
 import { join } from "node:path";

@@ -1,6 +1,6 @@
 /**
- * The layout of a record, in memory and on disk alike. Records lie one after the other in a segment,
- * aligned to eight bytes.
+ * The layout of a record, in memory and on disk alike. Records lie one after the other in a
+ * segment, aligned to eight bytes.
  *
  *     word  0           1          2        3                4 .. 7
  *          +-----------+----------+--------+----------------+------------------------+
@@ -9,9 +9,9 @@
  *          | queue numbers, 32 bits each | the user's bytes, padded                  |
  *          +-----------------------------+-------------------------------------------+
  *
- * `references` counts the holders while the record is in memory; what is on disk of it means nothing,
- * so the checksum covers everything behind itself. A record that was dead before it was ever written
- * is marked `dead`, and its checksum covers its head only: nobody will read the rest.
+ * `references` counts the holders while the record is in memory; what is on disk of it means
+ * nothing, so the checksum covers everything behind itself. A record that was dead before it was
+ * ever written is marked `dead`, and its checksum covers its head only: nobody will read the rest.
  *
  * This is a hot file.
  */
@@ -38,9 +38,10 @@ export const RecordKind = {
   /** The last message of a group, which makes all of it valid. */
   GroupEnd: 4,
   /**
-   * Settlements that are valid with their group, before its end: their number in the first word, then
-   * triples of segment number, unit, queue number. Who appends it settles the same with `settle` at
-   * once and releases the record: the log sees to it that it goes no sooner than they are noted.
+   * Settlements that are valid with their group, before its end: their number in the first word,
+   * then triples of segment number, unit, queue number. Who appends it settles the same with
+   * `settle` at once and releases the record: the log sees to it that it goes no sooner than they
+   * are noted.
    */
   Settlements: 5,
   /** Says in its first word how much of its segment had been synced when it was written. */
@@ -83,8 +84,8 @@ export function sealRecord(words: Int32Array, word: number): void {
 }
 
 /**
- * Marks a record as dead, and seals what is left of its meaning. Members of a group are never marked,
- * for the others depend on them.
+ * Marks a record as dead, and seals what is left of its meaning. Members of a group are never
+ * marked, for the others depend on them.
  */
 export function sealDeadRecord(words: Int32Array, word: number): void {
   words[word + kindWord] = kindAndTargets(RecordKind.Dead, 0);

@@ -1,14 +1,14 @@
 /**
- * Finds out, when the log opens, what is in its files: which records live, for which queues, in which
- * order. It reads indexes; records are read only where an index is missing, in the segments that were
- * not full when the broker ended.
+ * Finds out, when the log opens, what is in its files: which records live, for which queues, in
+ * which order. It reads indexes; records are read only where an index is missing, in the segments
+ * that were not full when the broker ended.
  *
  *     1. for each segment: choose among its files, learn which settlements came with groups
  *     2. for each segment: tell whose its records are, and make it part of the log
  *
- * What was read of a segment without an index may never have reached the disk, even if the operating
- * system shows it. So such a segment counts as appended again, and the first round writes it to a new
- * file. Recovery itself writes hardly anything: it also works on a full disk.
+ * What was read of a segment without an index may never have reached the disk, even if the
+ * operating system shows it. So such a segment counts as appended again, and the first round writes
+ * it to a new file. Recovery itself writes hardly anything: it also works on a full disk.
  */
 
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
@@ -46,13 +46,16 @@ export interface RecoveryOptions {
   readonly files: LogFiles;
   readonly quarantine: Quarantine;
   /**
-   * Called for each record and each queue that it is still meant for, in the order in which they were
-   * appended. Returns whether the queue exists; otherwise the record is not kept for it.
+   * Called for each record and each queue that it is still meant for, in the order in which they
+   * were appended. Returns whether the queue exists; otherwise the record is not kept for it.
    */
   onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
 }
 
-/** A segment whose file has been chosen; or whose records have been scanned, which are in memory then. */
+/**
+ * A segment whose file has been chosen; or whose records have been scanned, which are in memory
+ * then.
+ */
 interface Chosen {
   readonly found: FoundSegment;
   readonly generation: number;
@@ -72,7 +75,9 @@ export class Recovery {
   /** By queue number. */
   readonly #delivered = new Map<number, { readonly segment: number; readonly unit: number }>();
   readonly #settledByGroups: Segment[] = [];
-  /** Nothing is removed before the directory has been synced: what replaces it may not be safe yet. */
+  /**
+   * Nothing is removed before the directory has been synced: what replaces it may not be safe yet.
+   */
   readonly #barrier: FileRemoval;
   /** Records that are still wanted by a queue. */
   records = 0;

@@ -2,18 +2,20 @@
  * Reads the records of a segment that has no index: one that was not full when the broker ended, or
  * whose index is damaged. Called by recovery.
  *
- * The file may be there in several versions, where one was given up after a fault; a record is whole if
- * any version has it whole. A tail that was never finished is cut at its last whole record. Damage
- * anywhere else is told, and a dead record put in its place, so that what follows keeps its unit.
+ * The file may be there in several versions, where one was given up after a fault; a record is
+ * whole if any version has it whole. A tail that was never finished is cut at its last whole
+ * record. Damage anywhere else is told, and a dead record put in its place, so that what follows
+ * keeps its unit.
  *
  *     | record | record | damaged | record | torn tail        |
  *     | record | record | dead    | record |   what comes out
  *
- * A full segment ends with a record that says so, which it has got before the next one was begun. What
- * an older version has behind it was never finished.
+ * A full segment ends with a record that says so, which it has got before the next one was begun.
+ * What an older version has behind it was never finished.
  *
- * A group of which the end is missing is dead, and its settlements were never made. If it is damage that
- * hides the end, its messages are kept and its settlements are not: too much is better than too little.
+ * A group of which the end is missing is dead, and its settlements were never made. If it is damage
+ * that hides the end, its messages are kept and its settlements are not: too much is better than
+ * too little.
  */
 
 import {
@@ -52,8 +54,8 @@ export interface ScannedRecords {
 }
 
 /**
- * Puts the records together in `into`, which is as large as the largest version. Versions come newest
- * first. The last segment may have a torn tail; of another all must have been safe.
+ * Puts the records together in `into`, which is as large as the largest version. Versions come
+ * newest first. The last segment may have a torn tail; of another all must have been safe.
  */
 export function scanRecords(
   versions: readonly Int32Array[],
@@ -197,8 +199,8 @@ export function unpackedBytes(packed: Int32Array): number {
 }
 
 /**
- * Puts the records of a packed file at their units, with dead ones between them. `into` has room for
- * `unpackedBytes`.
+ * Puts the records of a packed file at their units, with dead ones between them. `into` has room
+ * for `unpackedBytes`.
  */
 export function unpackRecords(packed: Int32Array, into: Int32Array): ScannedRecords {
   const units: number[] = [];
