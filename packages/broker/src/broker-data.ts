@@ -5,7 +5,14 @@
 
 import { join } from "node:path";
 import { type Clock, FloatRing } from "@haremq/kernel";
-import { type ConfirmLevel, type Disk, DurableLog, type MetadataStore } from "@haremq/store";
+import {
+  type ConfirmLevel,
+  type Disk,
+  DurableLog,
+  defaultSizes,
+  type LogSizes,
+  type MetadataStore,
+} from "@haremq/store";
 import type { Logger } from "./events/logger.ts";
 import { TopologyJournal } from "./vhost/topology-journal.ts";
 
@@ -17,6 +24,8 @@ export interface BrokerDataOptions {
   readonly confirmLevel: ConfirmLevel;
   /** Memory for messages above which they are read from disk again when they are due. */
   readonly memoryBytes: number;
+  /** Other than the usual sizes of the log, for simulations. */
+  readonly logSizes?: LogSizes;
   readonly log: Logger;
   /** Everything is closed, in order or not; somebody else may open the directory. */
   onClosed?(): void;
@@ -72,6 +81,7 @@ export class BrokerData {
       clock,
       confirmLevel,
       memoryBytes,
+      sizes: options.logSizes ?? defaultSizes,
       onMessage: (queue, handle, _userWord, wasDelivered) => {
         const messages = found.get(queue);
         if (messages === undefined) return false;

@@ -7,7 +7,8 @@
  * - What was settled never comes back after the end of the process, once that had been noted; over a power
  *   loss it may, unless a transaction has settled it.
  * - A transaction survives as a whole or not at all, its settlements included.
- * - What nobody can have seen is not marked as redelivered.
+ * - What nobody can have seen is not marked as redelivered; what somebody may have seen is, once that had
+ *   been noted and unless the power was lost.
  * And nothing else comes back: nothing transient, nothing of a deleted queue.
  */
 
@@ -38,9 +39,14 @@ export interface ModelMessage {
   settledBy: ModelTransaction | undefined;
   /** Its settlement survives the end of the process. */
   isNoted: boolean;
+  /** A client may have seen it, in this life or an earlier one... */
   wasDelivered: boolean;
-  /** That it was delivered survives the end of the process. */
-  isDeliveryNoted: boolean;
+  /** ...as far as the broker knows, which forgets some of that in a crash... */
+  isMarked: boolean;
+  /** ...but not what survives the end of the process. */
+  isMarkNoted: boolean;
+  /** A client has it and has not settled it. */
+  isHeld: boolean;
 }
 
 export interface ModelQueue {
@@ -96,7 +102,9 @@ export class MessageModel {
       settledBy: undefined,
       isNoted: false,
       wasDelivered: false,
-      isDeliveryNoted: false,
+      isMarked: false,
+      isMarkNoted: false,
+      isHeld: false,
     };
     queue.messages.set(id, message);
     if (isDurable) transaction?.published.push(message);
@@ -111,10 +119,10 @@ export class MessageModel {
     if (message.isDurable) transaction?.settled.push(message);
   }
 
-  /** The queue is being deleted, or purged, with all that is in it. */
-  drop(queue: ModelQueue, isStillUnsettled: (message: ModelMessage) => boolean): void {
+  /** What is ready in the queue is purged, or deleted with it. */
+  drop(queue: ModelQueue): void {
     for (const message of queue.messages.values()) {
-      if (message.state === "open" && !isStillUnsettled(message)) this.settle(message);
+      if (message.state === "open" && !message.isHeld) this.settle(message);
     }
   }
 
@@ -124,7 +132,7 @@ export class MessageModel {
       if (!message.isDurable) continue;
       if (message.state === "open") message.isSafe = true;
       else message.isNoted = true;
-      message.isDeliveryNoted = message.wasDelivered;
+      message.isMarkNoted = message.isMarked;
     }
     for (const transaction of this.#transactions) {
       const { id, isAnswered, isRecovered } = transaction;
@@ -137,7 +145,7 @@ export class MessageModel {
   onPowerLoss(): void {
     for (const message of this.#messages()) {
       message.isNoted = false;
-      message.isDeliveryNoted = false;
+      message.isMarkNoted = false;
     }
   }
 
@@ -145,11 +153,11 @@ export class MessageModel {
     return this.#queues.find((each) => each.number === number && number !== 0);
   }
 
-  /** Messages that the queue must have, ready or delivered and not settled. */
-  openCount(queue: ModelQueue): number {
-    let count = 0;
-    for (const { state } of queue.messages.values()) if (state === "open") count++;
-    return count;
+  /** Messages that must be in memory or on disk, whatever the number of queues that have them. */
+  get liveMessages(): number {
+    const ids = new Set<number>();
+    for (const { id, state } of this.#messages()) if (state === "open") ids.add(id);
+    return ids.size;
   }
 
   /** Judges a recovery, and takes over what it has found as what there is. */
@@ -159,7 +167,6 @@ export class MessageModel {
     this.#transactions = this.#transactions.filter((each) => hasHappened(each, present));
     for (const queue of this.#queues) {
       const hasReturned = found.has(queue.number) && queue.number !== 0;
-      if (queue.fate === "gone") continue;
       for (const message of queue.messages.values()) {
         if (hasReturned) judge(message, present.has(message));
       }
@@ -188,9 +195,12 @@ export class MessageModel {
       demand(!present.has(message), () => `${name} is there twice`);
       demand(message.place > last, () => `${name} has left its place`);
       last = message.place;
-      demand(!isRedelivered || message.wasDelivered, () => `${name} was never delivered`);
-      const isMarked = isRedelivered || !message.isDeliveryNoted;
-      demand(isMarked, () => `${name} was delivered, and is not marked so`);
+      // What was purged may be back over a power loss, and looks delivered then.
+      const mayBeMarked = message.wasDelivered || message.state === "settled";
+      demand(!isRedelivered || mayBeMarked, () => `${name} was never delivered`);
+      const isRight = isRedelivered || !message.isMarkNoted;
+      demand(isRight, () => `${name} was delivered, and is not marked so`);
+      message.isMarked = isRedelivered;
       present.add(message);
     }
   }
@@ -209,6 +219,7 @@ export class MessageModel {
     const isDying = queue.fate === "dying";
     queue.fate = "alive";
     for (const message of queue.messages.values()) {
+      message.isHeld = false;
       if (present.has(message)) {
         message.state = "open";
         message.settledBy = undefined;
@@ -226,17 +237,24 @@ export class MessageModel {
   }
 }
 
+/** Messages that the queue must have, ready or delivered and not settled. */
+export function openMessages({ messages }: ModelQueue): ModelMessage[] {
+  return [...messages.values()].filter(({ state }) => state === "open");
+}
+
 export function nameOf({ id, queue }: ModelMessage): string {
   return `message ${id} in ${queue.name} (${queue.number})`;
 }
 
 function judge(message: ModelMessage, isPresent: boolean): void {
   const { isSafe, state, settledBy, isNoted, queue } = message;
+  // Of a queue whose deletion could not be saved anything may be left.
+  if (queue.fate === "dying") return;
   if (isPresent) {
     const isForGood = isNoted || settledBy?.isAnswered === true;
     demand(state !== "settled" || !isForGood, () => `${nameOf(message)} was settled and is back`);
   } else {
-    const isMissed = isSafe && state === "open" && queue.fate === "alive";
+    const isMissed = isSafe && state === "open";
     demand(!isMissed, () => `${nameOf(message)} is lost`);
   }
 }

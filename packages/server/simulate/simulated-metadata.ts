@@ -42,6 +42,11 @@ export class SimulatedMetadata implements MetadataStore {
     this.#committed = committed;
   }
 
+  /** Nothing is under way. */
+  get isIdle(): boolean {
+    return !this.#isBusy;
+  }
+
   get(key: MetadataKey): MetadataEntry | undefined {
     return this.#committed.get(key);
   }

@@ -6,7 +6,7 @@
  * possible value, the one that clients see; every change that begins adds another.
  */
 
-import type { Binding, Queue, VirtualHost } from "@haremq/broker";
+import type { VirtualHost } from "@haremq/broker";
 import { type FieldTable, WireWriter } from "@haremq/wire";
 import { demand } from "./promise-broken.ts";
 
@@ -72,7 +72,13 @@ export function durableTopology({ topology }: VirtualHost): TopologyView {
   return view;
 }
 
-export function bindingKey(binding: Omit<Binding<Queue>, "source"> & { source: { name: string } }) {
+export function bindingKey(binding: {
+  readonly source: { readonly name: string };
+  readonly destinationKind: string;
+  readonly destination: { readonly name: string };
+  readonly routingKey: string;
+  readonly arguments: FieldTable;
+}): string {
   const { source, destinationKind, destination, routingKey } = binding;
   const args = octets(binding.arguments);
   return `binding ${source.name} -> ${destinationKind} ${destination.name} by ${routingKey} ${args}`;

@@ -29,7 +29,7 @@ const allProperties: PublishProperties = {
 };
 
 /** What a consumer sees of a message, comparable. */
-function seen({ exchange, routingKey, properties, body }: Omit<Delivery, "deliveryTag">) {
+function seen({ exchange, routingKey, properties, body }: Pick<Delivery, "exchange" | "routingKey" | "properties" | "body">) {
   return { exchange, routingKey, properties, body: body.toString("latin1") };
 }
 

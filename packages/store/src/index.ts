@@ -26,6 +26,7 @@ export { inspectStore, type QueueReport, type StoreReport } from "./inspection/s
 export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
 export type { LogCounters } from "./log/log-counters.ts";
 export type { ConfirmLevel } from "./log/log-files.ts";
+export { defaultSizes, type LogSizes } from "./log/log-sizes.ts";
 export { DeliveryNote, type LogStats, MessageLog } from "./log/message-log.ts";
 export {
   headBytes,

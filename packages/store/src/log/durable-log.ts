@@ -8,7 +8,7 @@
  *     DIRECTORY/quarantine/  what was found damaged
  */
 
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Clock, Timer } from "@haremq/kernel";
 import type { Disk } from "../disk/disk.ts";
 import { Compaction } from "./compaction.ts";
@@ -86,6 +86,7 @@ export class DurableLog {
     await disk.makeDirectory(join(directory, "log"));
     await disk.makeDirectory(join(directory, "spill"));
     await disk.syncDirectory(directory);
+    await disk.syncDirectory(dirname(directory));
     for (const name of await disk.list(join(directory, "spill"))) {
       await disk.remove(join(directory, "spill", name));
     }

@@ -59,14 +59,15 @@ export class SegmentWriter {
     if (segment.abandoned.length > 0) this.#dropAbandoned(segment);
   }
 
+  /** Bytes whose file may have no name are no safer than bytes that may not be in it. */
   async #sync(segment: Segment): Promise<void> {
     try {
       await segment.file!.sync();
+      await this.#options.directory.syncCreations();
     } catch (error) {
       segment.isSuspect = true;
       throw error;
     }
-    await this.#options.directory.syncCreations();
   }
 
   /** Earlier files may go once everything that was safe in them is safe in this one. */
