@@ -124,6 +124,19 @@ describe("the haremq command", () => {
     assert.equal((await third.ended).code, 0);
   });
 
+  it("inspects what a killed broker has left, and ends with 0", async () => {
+    const directory = join(folder, "inspected");
+    const server = haremq("--port", "0", "--data-dir", directory);
+    await server.line(/ready for AMQP/);
+    const busy = haremq("store", "inspect", directory);
+    assert.equal((await busy.ended).code, 2);
+    server.child.kill("SIGKILL");
+    await server.ended;
+    const inspection = haremq("store", "inspect", directory, "--json");
+    assert.equal((await inspection.ended).code, 0);
+    assert.equal(JSON.parse(inspection.lines.join("\n")).isSound, true);
+  });
+
   it("ends with 2 and one line for a mistake on the command line", async () => {
     const server = haremq("--prot", "0");
     assert.equal((await server.ended).code, 2);
