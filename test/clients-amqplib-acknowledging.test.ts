@@ -1,6 +1,6 @@
 /**
- * amqplib, acknowledgements: ack, nack, reject and recover in every form, what comes back and in which
- * order, and which tags the broker refuses.
+ * amqplib, acknowledgements: ack, nack, reject and recover in every form, what comes back and in
+ * which order, and which tags the broker refuses.
  */
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";

@@ -1,4 +1,6 @@
-/** How the tests open @cloudamqp/amqp-client connections and sessions: they close with the scenario. */
+/**
+ * How the tests open @cloudamqp/amqp-client connections and sessions: they close with the scenario.
+ */
 import { AMQPClient, AMQPSession } from "@cloudamqp/amqp-client";
 import { within } from "./deadline.ts";
 import type { TestBed } from "./test-bed.ts";

@@ -39,7 +39,8 @@ export function nextEvent<Args extends unknown[] = unknown[]>(
   const listener = (...args: unknown[]) => resolve(args as Args);
   emitter.once(name, listener);
   const bounded = within(promise, `the event '${name}'`, deadlineMs);
-  // The caller often awaits something else first; the rejection is theirs to see, not the process's.
+  // The caller often awaits something else first; the rejection is theirs to see, not the
+  // process's.
   bounded.catch(() => emitter.removeListener(name, listener));
   return bounded;
 }

@@ -1,6 +1,6 @@
 /**
- * One scenario's share of the broker under test: names nobody else uses, and a list of what to undo.
- * `openBench` gives a test file its broker and a wrapper for its tests:
+ * One scenario's share of the broker under test: names nobody else uses, and a list of what to
+ * undo. `openBench` gives a test file its broker and a wrapper for its tests:
  *
  *     const bench = await openBench();
  *     test("a queue keeps what nobody reads", bench.scenario(async (bed) => { ... }));

@@ -1,6 +1,6 @@
 /**
- * The seven RabbitMQ tutorials need few verbs. Here they are, once for each client, each written the
- * way its own documentation does it, so that the tutorials can be told once and run with all.
+ * The seven RabbitMQ tutorials need few verbs. Here they are, once for each client, each written
+ * the way its own documentation does it, so that the tutorials can be told once and run with all.
  */
 import type { AMQPMessage } from "@cloudamqp/amqp-client";
 import type { ConfirmChannel, ConsumeMessage } from "amqplib";

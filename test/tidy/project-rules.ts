@@ -114,8 +114,8 @@ interface LockEntry {
 }
 
 /**
- * Dependencies that package-lock.json does not resolve. "npm ci" refuses such a file, and npm leaves
- * them out itself when it was run where the packages of other platforms are not to be had.
+ * Dependencies that package-lock.json does not resolve. "npm ci" refuses such a file, and npm
+ * leaves them out itself when it was run where the packages of other platforms are not to be had.
  */
 export function lockGaps(lockFile: SourceFile): string[] {
   const { packages } = JSON.parse(lockFile.text) as {
@@ -129,7 +129,9 @@ export function lockGaps(lockFile: SourceFile): string[] {
   });
 }
 
-/** Where Node looks for a package that is required from `path`: in its own folder, then further up. */
+/**
+ * Where Node looks for a package that is required from `path`: in its own folder, then further up.
+ */
 function placesFor(path: string, name: string): string[] {
   const places = [`node_modules/${name}`];
   for (let inner = path; inner !== ""; inner = inner.replace(/\/?(node_modules\/)?[^/]+$/, "")) {

@@ -3,9 +3,9 @@
  * transaction. The connection hands it frames; methods that are not hot are decoded and go through
  * `channel-methods.ts`. Towards the core it is a ConsumerSink.
  *
- * Invariants: delivery tags count from 1 and are never reused. A message that is delivered and owed a
- * settlement is in the ledger until it is settled, put back by `close`, or held by the transaction.
- * After `close` nothing is delivered.
+ * Invariants: delivery tags count from 1 and are never reused. A message that is delivered and owed
+ * a settlement is in the ledger until it is settled, put back by `close`, or held by the
+ * transaction. After `close` nothing is delivered.
  *
  * This is a hot file.
  */
@@ -103,8 +103,15 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
 
   // Publishing
 
-  onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+  onContent(): void {
     this.host.onPublish();
+  }
+
+  onHeld(bytes: number): void {
+    this.host.broker.messages.heldBytes += bytes;
+  }
+
+  onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
     if (this.#transaction !== undefined) {
       this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
@@ -393,7 +400,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
   }
 
   /**
-   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must be.
+   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must
+   * be.
    */
   commit(answer: () => void): Promise<void> | undefined {
     const transaction = this.#transaction!;
@@ -444,6 +452,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopDelivering();
+    this.publishPath.dropAssembly();
     if (this.#transaction !== undefined) this.rollback();
     this.refuseReplies();
     const ledger = this.#ledger;
@@ -461,8 +470,8 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
 }
 
 /**
- * The names of the queues that a message goes to. The default exchange has one for every key, whether
- * there is such a queue or not.
+ * The names of the queues that a message goes to. The default exchange has one for every key,
+ * whether there is such a queue or not.
  */
 function destinationNames(view: MessageView, queues: readonly Queue[]): string[] {
   const names = queues.map((queue) => queue.name);

@@ -17,6 +17,7 @@ import type { Socket } from "node:net";
 import type { Broker, Session } from "@haremq/broker";
 import { ConnectionError } from "@haremq/broker";
 import {
+  ClassId,
   decodeMethod,
   encodeChannelClose,
   encodeChannelCloseOk,
@@ -42,12 +43,14 @@ import type { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
 import { ChannelTable } from "./channel-table.ts";
-import type { Flushable, FlushQueue } from "./flush-queue.ts";
+import type { ConnectionContext } from "./connection-context.ts";
+import { readDeliveryTag } from "./delivery-tag.ts";
+import type { Flushable } from "./flush-queue.ts";
 import { frameErrors } from "./frame-errors.ts";
 import { Handshake, HandshakeFailure, LoginRefused, type Negotiated } from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { InputGate } from "./input-gate.ts";
-import { type ChunkPool, Output, type OutputOwner } from "./output.ts";
+import { Output, type OutputOwner } from "./output.ts";
 import { PendingWork } from "./pending-work.ts";
 import {
   describeHeader,
@@ -56,22 +59,11 @@ import {
   protocolHeaderBytes,
 } from "./protocol-header.ts";
 import { type CloseReply, refusalOf } from "./reply.ts";
-import type { AmqpSettings } from "./settings.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
 const unlimitedFrameBytes = 16 * 1024 * 1024;
 /** How long a client may take to answer connection.close. */
 const closeTimeoutMs = 10_000;
-
-/** What all connections of a listener share. */
-export interface ConnectionContext {
-  readonly broker: Broker;
-  readonly settings: AmqpSettings;
-  readonly pool: ChunkPool;
-  readonly flushQueue: FlushQueue;
-  /** The connection has ended, for whatever reason. */
-  onClosed(connection: AmqpConnection): void;
-}
 
 type State = "header" | "handshake" | "running" | "closing" | "closed";
 
@@ -235,7 +227,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
           throw frameErrors.cannotDecode(buffer, start + 4, end);
         }
       } else if (methodId === MethodId.BasicAck && end - start === 13) {
-        const tag = buffer.readUInt32BE(start + 4) * 2 ** 32 + buffer.readUInt32BE(start + 8);
+        const tag = readDeliveryTag(buffer, start + 4);
         target.acknowledge(tag, (buffer[start + 12]! & 1) !== 0);
       } else {
         this.#onChannelMethod(target, methodId, buffer, start, end);
@@ -382,6 +374,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     end: number,
   ): void {
     if (channel === 0) {
+      if (methodId >>> 16 !== ClassId.Connection) throw frameErrors.unexpectedMethod();
       this.#onConnectionMethod(this.#decode(buffer, start, end));
       return;
     }
@@ -422,6 +415,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   ): void {
     if (methodId >>> 16 === 10)
       throw new ConnectionError("COMMAND_INVALID", "unimplemented method");
+    const namesTag = methodId === MethodId.BasicNack || methodId === MethodId.BasicReject;
+    if (namesTag && end - start >= 12) readDeliveryTag(buffer, start + 4);
     const method = this.#decode(buffer, start, end);
     if (method.id === MethodId.ChannelOpen) {
       throw new ConnectionError("CHANNEL_ERROR", "second 'channel.open' seen");
@@ -447,7 +442,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     } else if (method.id === MethodId.ConnectionUpdateSecret) {
       encodeConnectionUpdateSecretOk(this.output, 0);
     } else {
-      throw new ConnectionError("CHANNEL_ERROR", "unexpected method in connection state running");
+      throw frameErrors.unexpectedMethod();
     }
   }
 

@@ -4,7 +4,8 @@
 
 import { createServer, type Server } from "node:net";
 import type { Broker } from "@haremq/broker";
-import { AmqpConnection, type ConnectionContext } from "./amqp-connection.ts";
+import { AmqpConnection } from "./amqp-connection.ts";
+import type { ConnectionContext } from "./connection-context.ts";
 import { FlushQueue } from "./flush-queue.ts";
 import { ChunkPool } from "./output.ts";
 import type { AmqpSettings } from "./settings.ts";
@@ -65,16 +66,20 @@ export class AmqpListener {
   }
 
   /**
-   * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients that
-   * have not answered after `graceMs`, by the broker's clock, are cut off.
+   * Accepts nobody any more, asks every client to close, and resolves when all are gone. Clients
+   * that have not answered after `graceMs` are cut off: by the broker's clock or, should that one
+   * be a test's and stand still, by the machine's.
    */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    const timer = this.#broker.clock.schedule(graceMs, () => {
+    const cutOff = (): void => {
       for (const connection of this.#connections) connection.destroy();
-    });
+    };
+    const timer = this.#broker.clock.schedule(graceMs, cutOff);
+    const lastTimer = setTimeout(cutOff, graceMs);
     await Promise.all([...this.#connections].map((connection) => connection.shutDown()));
     timer.cancel();
+    clearTimeout(lastTimer);
     await closed;
   }
 }

@@ -1,7 +1,7 @@
 /**
- * The methods of a channel other than basic.publish and basic.ack: consumers, settlements, confirms,
- * transactions. Those that change topology are in `topology-methods.ts`. A method that returns a
- * promise holds up its connection until that is settled.
+ * The methods of a channel other than basic.publish and basic.ack: consumers, settlements,
+ * confirms, transactions. Those that change topology are in `topology-methods.ts`. A method that
+ * returns a promise holds up its connection until that is settled.
  */
 
 import {

@@ -1,7 +1,7 @@
 /**
- * The publisher confirms that one channel owes, in the order of its publishes. What needs no disk is
- * confirmed at the next flush; what does, once the store has reached the position noted for it. Later
- * publishes wait for earlier ones, so that one multiple ack says it all.
+ * The publisher confirms that one channel owes, in the order of its publishes. What needs no disk
+ * is confirmed at the next flush; what does, once the store has reached the position noted for it.
+ * Later publishes wait for earlier ones, so that one multiple ack says it all.
  *
  * This is a hot file.
  */

@@ -1,8 +1,9 @@
 /**
  * Encodes a delivery straight from where the message lies into the connection's output. Channels
- * call it for basic.deliver, basic.get-ok and basic.return alike, which differ only in their method.
+ * call it for basic.deliver, basic.get-ok and basic.return alike, which differ only in their
+ * method.
  *
- *     method frame:   | prefix: frame head, class, method, consumer tag | tag | redelivered | address |
+ *     method frame:   | prefix: head, class, method, consumer tag | tag | redelivered | address |
  *     header frame:   | frame head | class 60, weight 0, body size | properties |
  *     body frames:    | frame head | up to frame-max - 8 bytes | ...
  *
@@ -18,7 +19,9 @@ const contentHeadBytes = 12;
 const tagAndFlagBytes = 9;
 const twoTo32 = 0x1_0000_0000;
 
-/** The bytes that all of a consumer's deliveries begin with; the frame's size is filled in later. */
+/**
+ * The bytes that all of a consumer's deliveries begin with; the frame's size is filled in later.
+ */
 export function deliveryPrefix(channel: number, consumerTag: string): Buffer {
   const tagLength = textByteLength(consumerTag);
   const prefix = Buffer.alloc(frameHeadBytes + 4 + 1 + tagLength);

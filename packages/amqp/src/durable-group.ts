@@ -1,7 +1,7 @@
 /**
- * The part of a transaction that has to survive a restart: persistent publishes to durable queues, and
- * settlements of what durable queues have delivered. The store writes it as one group, which counts
- * after a crash as a whole or not at all. Channels use it at commit.
+ * The part of a transaction that has to survive a restart: persistent publishes to durable queues,
+ * and settlements of what durable queues have delivered. The store writes it as one group, which
+ * counts after a crash as a whole or not at all. Channels use it at commit.
  */
 
 import type { MessageStore, Queue } from "@haremq/broker";

@@ -69,6 +69,12 @@ export const frameErrors = {
     return new ConnectionError("UNEXPECTED_FRAME", text);
   },
 
+  /** Only some of the connection's own methods may come on channel 0 of an open connection. */
+  unexpectedMethod(): ConnectionError {
+    const text = "unexpected method in connection state running";
+    return new ConnectionError("CHANNEL_ERROR", text);
+  },
+
   wrongHeaderClass(classId: number): ConnectionError {
     const text = `expected content header for class 60, got one for class ${classId} instead`;
     return new ConnectionError("UNEXPECTED_FRAME", text);

@@ -4,9 +4,9 @@
  *
  *     start -> start-ok -> (authenticate) -> tune -> tune-ok -> open -> open-ok
  *
- * Like RabbitMQ it says nothing to a peer that breaks the protocol before it is open, or fails to log
- * in without having announced that it understands being told; such a peer is cut off, after a while
- * if it might be guessing passwords.
+ * Like RabbitMQ it says nothing to a peer that breaks the protocol before it is open, or fails to
+ * log in without having announced that it understands being told; such a peer is cut off, after a
+ * while if it might be guessing passwords.
  */
 
 import type { Broker, Peer, Session, User } from "@haremq/broker";
@@ -51,7 +51,9 @@ export class HandshakeFailure extends Error {
   }
 }
 
-/** Told to a peer that wants to know, although nobody who is not logged in is told anything else. */
+/**
+ * Told to a peer that wants to know, although nobody who is not logged in is told anything else.
+ */
 export class LoginRefused extends ConnectionError {}
 
 type Step = "start-ok" | "tune-ok" | "open" | "done";

@@ -1,5 +1,5 @@
-// Goal: a heartbeat is sent when nothing else was, and a peer is given up when nothing came although
-// it was listened to.
+// Goal: a heartbeat is sent when nothing else was, and a peer is given up when nothing came
+// although it was listened to.
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,7 +1,7 @@
 /**
- * Heartbeats of one connection, both ways. Every half interval it looks at two byte counts: if nothing
- * was written since the last look it sends a heartbeat, and if nothing has come for two intervals the
- * peer is taken for dead. Traffic itself costs nothing.
+ * Heartbeats of one connection, both ways. Every half interval it looks at two byte counts: if
+ * nothing was written since the last look it sends a heartbeat, and if nothing has come for two
+ * intervals the peer is taken for dead. Traffic itself costs nothing.
  */
 
 import type { Clock, Timer } from "@haremq/kernel";

@@ -1,4 +1,5 @@
-// Goal: whatever holds a client up, its bytes go through in the order in which they came, each once.
+// Goal: whatever holds a client up, its bytes go through in the order in which they came, each
+// once.
 
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";

@@ -1,10 +1,10 @@
 /**
- * Lets chunks of a socket through to the frame reader, or holds them back: while a method is carried
- * out asynchronously (suspended), while the broker is short and the client publishes (blocked), while
- * the client does not read what it is sent (throttled). One per connection.
+ * Lets chunks of a socket through to the frame reader, or holds them back: while a method is
+ * carried out asynchronously (suspended), while the broker is short and the client publishes
+ * (blocked), while the client does not read what it is sent (throttled). One per connection.
  *
- * Invariants: chunks go through in the order in which they came, none is lost; what is held is bounded
- * by pausing the socket, which then fills the peer's window.
+ * Invariants: chunks go through in the order in which they came, none is lost; what is held is
+ * bounded by pausing the socket, which then fills the peer's window.
  */
 
 import type { Socket } from "node:net";
@@ -12,7 +12,9 @@ import type { Socket } from "node:net";
 /** What may be held before the socket is paused. */
 const heldBytesMax = 64 * 1024;
 
-/** Reads a chunk and returns how much of it was taken; less than all only when the gate has closed. */
+/**
+ * Reads a chunk and returns how much of it was taken; less than all only when the gate has closed.
+ */
 export type ChunkReader = (chunk: Buffer) => number;
 
 export class InputGate {

@@ -2,12 +2,12 @@
  * The outgoing bytes of one connection: frames are encoded into chunks that all connections share
  * through a pool, and leave the socket a chunk at a time. An idle connection holds no chunk.
  *
- *     frames -> | current chunk, filling | -> socket.write -> | chunks under way | -> back to the pool
+ *     frames -> | current chunk | -> socket.write -> | chunks under way | -> back to the pool
  *
  * Invariants: a frame never spans two chunks. While more than `highWaterBytes` are under way the
  * output is not `writable`: consumers are not served, so that a peer that does not read costs a
- * bounded amount. Replies to its methods are still taken, until more than `fullBytes` are under way:
- * then the owner is told to carry out no further method before there is room again.
+ * bounded amount. Replies to its methods are still taken, until more than `fullBytes` are under
+ * way: then the owner is told to carry out no further method before there is room again.
  *
  * This is a hot file.
  */

@@ -1,7 +1,7 @@
 /**
- * What the channels of one connection have put off: until the current input has been read, until the
- * next flush, until the output has room again. Each list is empty most of the time, and its work is
- * proportional to what was put on it. This is a hot file.
+ * What the channels of one connection have put off: until the current input has been read, until
+ * the next flush, until the output has room again. Each list is empty most of the time, and its
+ * work is proportional to what was put on it. This is a hot file.
  */
 
 import type { AmqpConsumer } from "./amqp-consumer.ts";

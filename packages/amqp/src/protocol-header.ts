@@ -1,6 +1,6 @@
 /**
- * The eight bytes that a client begins with, and what else may come instead. Connections ask it what
- * to do with them.
+ * The eight bytes that a client begins with, and what else may come instead. Connections ask it
+ * what to do with them.
  */
 
 export const protocolHeaderBytes = 8;

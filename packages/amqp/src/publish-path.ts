@@ -4,13 +4,14 @@
  *
  *     begin (method frame) -> header (content header) -> body pieces ... -> publish
  *
- * Most publishers repeat themselves, so the path remembers the previous publish of the channel: where
- * exchange, routing key and property bytes are the same again, the permission, the route and the
- * verdict on the properties hold, and nothing is decoded. A remembered route says itself when it has
- * become invalid; permissions have an epoch.
+ * Most publishers repeat themselves, so the path remembers the previous publish of the channel:
+ * where exchange, routing key and property bytes are the same again, the permission, the route and
+ * the verdict on the properties hold, and nothing is decoded. A remembered route says itself when
+ * it has become invalid; permissions have an epoch.
  *
  * Bytes of a content whose frames come in one chunk are used where they lie. What must outlive its
- * chunk is copied: `letGoOfChunk` is called when the chunk ends, or another channel's content begins.
+ * chunk is copied: `letGoOfChunk` is called when the chunk ends, or another channel's content
+ * begins.
  *
  * This is a hot file.
  */
@@ -27,7 +28,6 @@ import {
   notImplemented,
   preconditionFailed,
   type Queue,
-  type ReplyTarget,
   type Route,
   replyQueueName,
   type Session,
@@ -57,6 +57,7 @@ const persistentMode = 2;
 const firstAssemblyBytes = 64 * 1024;
 const noBytes = Buffer.alloc(0);
 const noQueues: readonly Queue[] = [];
+const noKeys: readonly string[] = [];
 /** Properties that make the broker look into a message. */
 const noticedFlags =
   PropertyFlag.Headers | PropertyFlag.ReplyTo | PropertyFlag.Expiration | PropertyFlag.UserId;
@@ -68,6 +69,10 @@ export interface PublishOwner {
   readonly messageBytesMax: number;
   /** The channel's own address for direct replies, or undefined if it takes none. */
   readonly replyAddress: string | undefined;
+  /** A message is on its way. */
+  onContent(): void;
+  /** So many bytes more, or less, are held for messages that are not complete. */
+  onHeld(bytes: number): void;
   /** The message is complete and allowed; the view is only valid during the call. */
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void;
 }
@@ -150,6 +155,8 @@ export class PublishPath {
     if (!this.#repeatsPlainProperties(buffer, view.propertiesStart, view.propertiesLength)) {
       this.#lookAtProperties(buffer, view.propertiesStart, end);
     }
+    // While the broker is short the client is stopped here, before it has sent the body.
+    this.#owner.onContent();
     if (bodyBytes === 0) this.#complete(buffer, end, 0);
     else this.#expected = expectBody;
   }
@@ -168,15 +175,15 @@ export class PublishPath {
     this.#received = received;
     if (received === this.#bodyBytes) {
       const body = this.#assembly;
-      this.#assembly = noBytes;
+      this.dropAssembly();
       this.#complete(body, 0, received);
     }
     return true;
   }
 
   /**
-   * The chunk that the last frame came in is about to be reused: keeps what is still needed of it, and
-   * does not hold on to the rest.
+   * The chunk that the last frame came in is about to be reused: keeps what is still needed of it,
+   * and does not hold on to the rest.
    */
   letGoOfChunk(): void {
     const view = this.#view;
@@ -223,14 +230,15 @@ export class PublishPath {
     if (!this.#isPlain) headers = this.#checkProperties(view);
     const routingKey = this.#routingKey;
     const topology = session.vhost.topology;
-    if (exchange.name === "" && DirectReplies.isAddress(routingKey)) {
-      const target: ReplyTarget | undefined = owner.directReplies.find(routingKey);
-      target?.(view);
-      // Nobody's queue holds a direct reply, so a mandatory one always comes back, as in RabbitMQ.
-      owner.onMessage(view, noQueues, this.#mandatory);
+    const carbonCopies = headers === undefined ? undefined : this.#carbonCopies(view, headers);
+    if (exchange.name === "" && this.#reply(view, [routingKey, ...(carbonCopies ?? noKeys)])) {
+      // No queue holds a direct reply, so a mandatory one always comes back, as in RabbitMQ.
+      const others = (carbonCopies ?? noKeys).filter((key) => !DirectReplies.isAddress(key));
+      const keys = DirectReplies.isAddress(routingKey) ? others : [routingKey, ...others];
+      const queues = keys.length === 0 ? noQueues : topology.routeMessage(exchange, keys, headers);
+      owner.onMessage(view, queues, this.#mandatory);
       return;
     }
-    const carbonCopies = headers === undefined ? undefined : this.#carbonCopies(view, headers);
     const route = topology.route(exchange, routingKey);
     this.#route = route;
     if (carbonCopies === undefined && !route.needsMessage) {
@@ -239,6 +247,19 @@ export class PublishPath {
     }
     const keys = carbonCopies === undefined ? [routingKey] : [routingKey, ...carbonCopies];
     owner.onMessage(view, topology.routeMessage(exchange, keys, headers), this.#mandatory);
+  }
+
+  /**
+   * Sends the message to every requester of a direct reply among the keys; false if there is none.
+   */
+  #reply(view: MessageView, keys: readonly string[]): boolean {
+    let isReply = false;
+    for (const key of new Set(keys)) {
+      if (!DirectReplies.isAddress(key)) continue;
+      isReply = true;
+      this.#owner.directReplies.find(key)?.(view);
+    }
+    return isReply;
   }
 
   #checkExchange(): Exchange {
@@ -340,9 +361,17 @@ export class PublishPath {
     this.#plainIsPersistent = this.#view.isPersistent;
   }
 
+  /** Gives back what was collected of a body; its channel is about to end. */
+  dropAssembly(): void {
+    if (this.#assembly.length === 0) return;
+    this.#owner.onHeld(-this.#assembly.length);
+    this.#assembly = noBytes;
+  }
+
   #growAssembly(atLeast: number): void {
     const doubled = Math.max(firstAssemblyBytes, this.#assembly.length * 2, atLeast);
     const grown = Buffer.allocUnsafeSlow(Math.min(this.#bodyBytes, doubled));
+    this.#owner.onHeld(grown.length - this.#assembly.length);
     this.#assembly.copy(grown, 0, 0, this.#received);
     this.#assembly = grown;
   }

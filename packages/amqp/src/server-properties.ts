@@ -1,6 +1,7 @@
 /**
- * What the broker says of itself in connection.start. Some clients decide by RabbitMQ's version what
- * they may use, so `version` is that of the RabbitMQ we stand in for; ours is under `haremq_version`.
+ * What the broker says of itself in connection.start. Some clients decide by RabbitMQ's version
+ * what they may use, so `version` is that of the RabbitMQ we stand in for; ours is under
+ * `haremq_version`.
  */
 
 import { FieldTable } from "@haremq/wire";

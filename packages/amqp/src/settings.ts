@@ -29,7 +29,7 @@ export const defaultAmqpSettings: AmqpSettings = {
   channelMax: 2047,
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
-  initialFrameMaxBytes: 8192,
+  initialFrameMaxBytes: 4096,
   connectionMax: Number.POSITIVE_INFINITY,
   backlog: 1024,
   keepAlive: false,

@@ -11,7 +11,9 @@ import { roundTrip, turnsUntil, type VirtualBroker, withBroker } from "./virtual
 
 const kib = 1024;
 const mib = 1024 * kib;
-/** What an output holds of deliveries at most: its high water mark, and the chunk that crossed it. */
+/**
+ * What an output holds of deliveries at most: its high water mark, and the chunk that crossed it.
+ */
 const deliveryBytesMax = 512 * kib + 64 * kib;
 /** What it holds of replies at most, likewise. */
 const replyBytesMax = 8 * mib + 64 * kib;

@@ -1,5 +1,6 @@
-// Goal: frames that are wrong, or come at the wrong time, are refused with RabbitMQ's codes and texts,
-// as they were recorded from RabbitMQ 3.10.8. Where it only drops the connection, we say why.
+// Goal: frames that are wrong, or come at the wrong time, are refused with RabbitMQ's codes and
+// texts, as they were recorded from RabbitMQ 3.10.8. Where it only drops the connection, we say
+// why.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

@@ -302,7 +302,7 @@ describe("connection.open", () => {
 
   test("of a virtual host without permission is refused", () =>
     withBroker(async (own) => {
-      own.running.users.addUser("stranger", "s", []);
+      await own.running.users.addUser("stranger", "s", []);
       const connection = await own.connect();
       await startOk(connection, { response: "\0stranger\0s" });
       await connection.waitForMethod("connection.tune");

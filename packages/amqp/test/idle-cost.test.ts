@@ -1,6 +1,6 @@
-// Goal: what is idle costs nothing: no work per tick, per message, per declaration or per alarm that
-// grows with the number of queues, consumers and connections that have nothing to do with it. The
-// work is counted, not timed.
+// Goal: what is idle costs nothing: no work per tick, per message, per declaration or per alarm
+// that grows with the number of queues, consumers and connections that have nothing to do with it.
+// The work is counted, not timed.
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";

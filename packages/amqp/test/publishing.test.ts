@@ -308,12 +308,12 @@ describe("a message", () => {
     const { connection, queue } = await withQueue();
     const { users } = broker.running;
     const all = { configure: ".*", write: ".*", read: ".*" };
-    users.addUser("writer", "p", []);
-    users.setPermissions("writer", "/", all);
+    await users.addUser("writer", "p", []);
+    await users.setPermissions("writer", "/", all);
     const writer = await broker.open({ username: "writer", password: "p" });
     publish(writer, queue, "allowed");
     await roundTrip(writer);
-    users.setPermissions("writer", "/", { ...all, write: "nothing" });
+    await users.setPermissions("writer", "/", { ...all, write: "nothing" });
     publish(writer, queue, "forbidden");
     assert.equal(
       await channelClose(writer),

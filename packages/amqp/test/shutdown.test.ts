@@ -154,8 +154,8 @@ describe("two brokers in a process", () => {
   test("share no queue, no user and no alarm", () =>
     withBroker((first) =>
       withBroker(async (second) => {
-        first.running.users.addUser("only-here", "p", []);
-        first.running.users.setPermissions("only-here", "/", {
+        await first.running.users.addUser("only-here", "p", []);
+        await first.running.users.setPermissions("only-here", "/", {
           configure: ".*",
           write: ".*",
           read: ".*",

@@ -96,9 +96,10 @@ export class VirtualBroker {
   static async start(
     settings: Settings = {},
     clock: VirtualClock = new VirtualClock(),
+    dataDirectory?: string,
   ): Promise<VirtualBroker> {
     const logger = new RecordedLog();
-    const running = await startBroker({ port: 0, clock, logger, settings });
+    const running = await startBroker({ port: 0, clock, logger, settings, dataDirectory });
     return new VirtualBroker(running, clock, logger);
   }
 

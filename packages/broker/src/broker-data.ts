@@ -1,6 +1,6 @@
 /**
- * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened before
- * the broker, which begins with what was found; closed after it.
+ * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened
+ * before the broker, which begins with what was found; closed after it.
  */
 
 import { join } from "node:path";
@@ -27,8 +27,8 @@ export interface BrokerDataOptions {
   /** Other than the usual sizes of the log, for simulations. */
   readonly logSizes?: LogSizes;
   readonly log: Logger;
-  /** Everything is closed; somebody else may open the directory. */
-  onClosed?(): Promise<void>;
+  /** Everything is closed, in order or not; somebody else may open the directory. */
+  onClosed?(): void;
 }
 
 /** The messages of one queue that were found, as handles, oldest first. */
@@ -45,9 +45,9 @@ export class BrokerData {
   readonly messages: DurableLog;
   /** Messages found, by the number of their queue, oldest first; the broker takes them. */
   readonly found: Map<number, FoundMessages>;
-  readonly #metadata: MetadataStore;
+  readonly metadata: MetadataStore;
   readonly #callbacks: DataCallbacks;
-  readonly #onClosed: (() => Promise<void>) | undefined;
+  readonly #onClosed: (() => void) | undefined;
 
   private constructor(
     options: BrokerDataOptions,
@@ -58,7 +58,7 @@ export class BrokerData {
   ) {
     this.disk = options.disk;
     this.directory = options.directory;
-    this.#metadata = options.metadata;
+    this.metadata = options.metadata;
     this.#onClosed = options.onClosed?.bind(options);
     this.journal = journal;
     this.messages = messages;
@@ -105,9 +105,15 @@ export class BrokerData {
   }
 
   async close(): Promise<void> {
-    await this.messages.close();
-    await this.#metadata.close();
-    await this.#onClosed?.();
+    try {
+      await this.messages.close();
+    } finally {
+      try {
+        await this.metadata.close();
+      } finally {
+        this.#onClosed?.();
+      }
+    }
   }
 }
 

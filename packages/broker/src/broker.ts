@@ -11,8 +11,10 @@ import type { BrokerData } from "./broker-data.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
+import type { Exchange } from "./exchange/exchange.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
+import { type StoreStats, storeStatsOf } from "./store-stats.ts";
 import { Session } from "./vhost/session.ts";
 import { VirtualHost } from "./vhost/virtual-host.ts";
 
@@ -33,6 +35,8 @@ const diskCheckMs = 5000;
 const loadRetryMs = 1000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
+/** A client that makes the same mistake again and again does not fill the log. */
+const alternateWarningMs = 1000;
 
 export class Broker {
   readonly clock: Clock;
@@ -51,6 +55,7 @@ export class Broker {
   #storeHasFailed = false;
   #isDiskLow = false;
   #isClosed = false;
+  #nextAlternateWarningMs = 0;
 
   constructor(options: BrokerOptions) {
     this.clock = options.clock;
@@ -120,8 +125,20 @@ export class Broker {
     const vhost = new VirtualHost(name, this.messages, this.#data?.journal, (error) => {
       this.log.error("a removal could not be saved, and may be undone by a restart", { error });
     });
+    vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     this.#vhosts.set(name, vhost);
     return vhost;
+  }
+
+  #warnOfAlternate({ name, alternateExchange }: Exchange, vhost: string): void {
+    const nowMs = this.clock.nowMs();
+    if (nowMs < this.#nextAlternateWarningMs) return;
+    this.#nextAlternateWarningMs = nowMs + alternateWarningMs;
+    this.log.warn(
+      `alternate exchange '${alternateExchange}' of exchange '${name}' in vhost '${vhost}' ` +
+        "does not exist: messages that match no binding are unroutable",
+      { vhost, exchange: name, alternateExchange },
+    );
   }
 
   /** Lets a user into a virtual host, or throws why not. */
@@ -139,9 +156,10 @@ export class Broker {
   watchMemory(): void {
     const isShort = this.messages.usedBytes > this.limits.memoryBytesMax;
     if (isShort === (this.#alarmTimer !== undefined)) return;
-    this.alarms.set("memory", isShort);
+    // Before anybody is told: who is let go on may make it short again at once, and ends up here.
     if (isShort) this.#scheduleAlarmCheck();
     else this.#cancelAlarmCheck();
+    this.alarms.set("memory", isShort);
   }
 
   #scheduleAlarmCheck(): void {
@@ -181,6 +199,11 @@ export class Broker {
         if (this.#isClosed) return;
         this.#diskTimer = this.clock.schedule(diskCheckMs, () => this.#watchDisk());
       });
+  }
+
+  /** What stored messages cost, and how storing goes; undefined for a broker that keeps nothing. */
+  storeStats(): StoreStats | undefined {
+    return this.#data === undefined ? undefined : storeStatsOf(this.#data.messages);
   }
 
   /** Ends the broker; adapters have closed their connections before. */

@@ -160,7 +160,7 @@ export function notEmpty(queue: string, vhost: string): ChannelError {
   return preconditionFailed(`${resourceText("queue", queue, vhost)} not empty`);
 }
 
-export function unknownDeliveryTag(tag: number): ChannelError {
+export function unknownDeliveryTag(tag: number | bigint): ChannelError {
   return preconditionFailed(`unknown delivery tag ${tag}`);
 }
 

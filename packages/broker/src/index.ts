@@ -35,6 +35,7 @@ export { type DurableWaiter, MessageStore, Viewed } from "./message/message-stor
 export { MessageView, unstored } from "./message/message-view.ts";
 export { distribute } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
+export type { Distribution, StoreStats } from "./store-stats.ts";
 export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";
 export { Session } from "./vhost/session.ts";
 export type { VirtualHost } from "./vhost/virtual-host.ts";

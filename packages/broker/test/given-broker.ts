@@ -42,8 +42,8 @@ export function givenBroker(limits: Partial<BrokerLimits> = {}): GivenBroker {
   broker.createVhost("/");
   const connect = (user = "u", permissions = allPermissions): Session => {
     const known = { name: user, tags: [] };
-    if (!users.mayEnter(known, "/")) users.addUser(user, "secret", []);
-    users.setPermissions(user, "/", permissions);
+    if (!users.mayEnter(known, "/")) void users.addUser(user, "secret", []);
+    void users.setPermissions(user, "/", permissions);
     return broker.openSession(known, "/");
   };
   return { broker, clock, users, connect };

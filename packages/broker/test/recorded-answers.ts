@@ -1,6 +1,6 @@
 /**
- * Reads the tables under recorded/: what a RabbitMQ 3.10.8 answered when it was asked once. Each file
- * says at its top what its columns are. Used by the tests of declarations.
+ * Reads the tables under recorded/: what a RabbitMQ 3.10.8 answered when it was asked once. Each
+ * file says at its top what its columns are. Used by the tests of declarations.
  */
 
 import { readFileSync } from "node:fs";

@@ -1,6 +1,7 @@
 /**
- * Lets asynchronous work on the same thing take turns: whoever comes for a key while it is taken waits
- * until it is free, in the order of coming. Work on different keys does not wait for each other.
+ * Lets asynchronous work on the same thing take turns: whoever comes for a key while it is taken
+ * waits until it is free, in the order of coming. Work on different keys does not wait for each
+ * other.
  */
 
 export class KeyedTurns {

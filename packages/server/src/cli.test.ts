@@ -84,3 +84,32 @@ describe("parseCommandLine", () => {
     assert.match(mistake("--set", "=1"), /not of the form key=value/);
   });
 });
+
+describe("store inspect", () => {
+  it("takes a folder, and --json wherever it stands", () => {
+    const kind = "inspect-store";
+    const expected = { kind, directory: "d", isJson: false };
+    assert.deepEqual(parseCommandLine(["store", "inspect", "d"]), expected);
+    for (const args of [
+      ["d", "--json"],
+      ["--json", "d"],
+    ]) {
+      const command = parseCommandLine(["store", "inspect", ...args]);
+      assert.deepEqual(command, { ...expected, isJson: true });
+    }
+    assert.deepEqual(parseCommandLine(["store", "inspect", "--help"]), { kind: "help" });
+  });
+
+  it("says mistakes in one line", () => {
+    const mistakes: [string[], RegExp][] = [
+      [["store"], /^store needs a command: haremq store inspect DIR, see --help$/],
+      [["store", "mend", "d"], /^unknown command store "mend"/],
+      [["store", "inspect"], /^store inspect needs a folder/],
+      [["store", "inspect", "d", "e"], /^unexpected argument "e", see --help$/],
+      [["store", "inspect", "d", "--jsn"], /^unknown option --jsn, see --help$/],
+    ];
+    for (const [args, message] of mistakes) {
+      assert.throws(() => parseCommandLine(args), { name: "UsageError", message });
+    }
+  });
+});

@@ -15,6 +15,7 @@ import { quote } from "./config/value-parsers.ts";
 export type Command =
   | { readonly kind: "help" }
   | { readonly kind: "version" }
+  | { readonly kind: "inspect-store"; readonly directory: string; readonly isJson: boolean }
   | {
       readonly kind: "run";
       readonly settings: readonly Setting[];
@@ -39,6 +40,7 @@ const options = {
 } as const;
 
 export const helpText = `Usage: haremq [OPTIONS]
+       haremq store inspect DIR [--json]
 
 HareMQ, a message broker that speaks AMQP 0-9-1 as RabbitMQ does.
 
@@ -51,6 +53,9 @@ HareMQ, a message broker that speaks AMQP 0-9-1 as RabbitMQ does.
       --version        print the version
   -h, --help           print this
 
+  store inspect DIR    look through a data folder that no broker uses, and check every checksum:
+                       exit code 0 if it is sound, 1 if it is damaged
+
 Examples:
   haremq --port 5673 --log-level debug
   haremq --set heartbeat=30 --set vm_memory_high_watermark.relative=0.4
@@ -59,6 +64,7 @@ Examples:
 
 /** Throws UsageError. */
 export function parseCommandLine(args: readonly string[]): Command {
+  if (args[0] === "store") return parseStoreCommand(args.slice(1));
   const { values, tokens } = parseArgs({
     args: [...args],
     options,
@@ -81,6 +87,26 @@ export function parseCommandLine(args: readonly string[]): Command {
     dataDirectory: text(values["data-dir"]),
     pidFile: text(values["pid-file"]),
   };
+}
+
+function parseStoreCommand([verb, ...rest]: readonly string[]): Command {
+  if (verb === "--help" || verb === "-h") return { kind: "help" };
+  if (verb !== "inspect") {
+    const what =
+      verb === undefined ? "store needs a command" : `unknown command store ${quote(verb)}`;
+    throw new UsageError(`${what}: haremq store inspect DIR, see --help`);
+  }
+  const options = rest.filter((argument) => argument.startsWith("-"));
+  const [directory, another] = rest.filter((argument) => !argument.startsWith("-"));
+  if (options.includes("--help") || options.includes("-h")) return { kind: "help" };
+  const unknown = options.find((option) => option !== "--json");
+  if (unknown !== undefined) throw new UsageError(`unknown option ${unknown}, see --help`);
+  if (directory === undefined || directory === "") {
+    throw new UsageError("store inspect needs a folder: haremq store inspect DIR");
+  }
+  if (another !== undefined)
+    throw new UsageError(`unexpected argument ${quote(another)}, see --help`);
+  return { kind: "inspect-store", directory, isJson: options.includes("--json") };
 }
 
 type Token = NonNullable<ReturnType<typeof parseArgs>["tokens"]>[number];

@@ -24,6 +24,10 @@ class FakeHost extends EventEmitter implements HostProcess {
     this.emit("exited");
   }
 
+  endWith(code: number): void {
+    this.exit(code);
+  }
+
   uptimeMs(): number {
     return 12.3;
   }

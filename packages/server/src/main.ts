@@ -8,18 +8,23 @@
  *             2   a mistake on the command line or in a setting
  *       128 + n   a second signal n came while stopping
  *
+ * `haremq store inspect` starts no broker: 0 for a sound data directory, 1 for a damaged one, 2 for one
+ * that cannot be looked at.
+ *
  * An error that nobody caught is logged with its stack and does not end the process: one
  * connection's bad luck must not take the others' messages.
  */
 
 import { resolve } from "node:path";
 import type { Logger } from "@haremq/broker";
+import { DataDirectoryError } from "@haremq/store";
 import type { Command } from "./cli.ts";
 import { helpText, parseCommandLine, UsageError } from "./cli.ts";
 import type { BrokerConfig } from "./config/broker-config.ts";
 import { ConfigError } from "./config/config-error.ts";
 import type { LoadedConfig } from "./config/load-config.ts";
 import { loadConfig } from "./config/load-config.ts";
+import { printInspection } from "./inspect-store.ts";
 import { createLog, type ServerLog } from "./log.ts";
 import { removePidFile, writePidFile } from "./pid-file.ts";
 import { version } from "./version.ts";
@@ -45,6 +50,8 @@ export interface HostProcess {
   on(event: string, listener: (argument: unknown) => void): unknown;
   /** Ends the process. */
   exit(code: number): void;
+  /** Has the process end with this code once everything is printed. */
+  endWith(code: number): void;
   /** Milliseconds since the process began. */
   uptimeMs(): number;
 }
@@ -58,6 +65,9 @@ const realHost: HostProcess = {
   stderr: process.stderr,
   on: (event, listener) => process.on(event, listener),
   exit: (code) => process.exit(code),
+  endWith: (code) => {
+    process.exitCode = code;
+  },
   uptimeMs: () => performance.now(),
 };
 
@@ -74,6 +84,7 @@ export async function main(
     command = parseCommandLine(args);
     if (command.kind === "help") return void host.stdout.write(helpText);
     if (command.kind === "version") return void host.stdout.write(`${version}\n`);
+    if (command.kind === "inspect-store") return host.endWith(await printInspection(command, host));
     loaded = loadConfig(command.settings, version);
   } catch (error) {
     if (!(error instanceof UsageError || error instanceof ConfigError)) throw error;
@@ -117,7 +128,8 @@ async function run(
 /** What the operator can mend (a port in use, a folder without permission) needs no stack. */
 function reasonWorthAStack(error: unknown): { error?: unknown } {
   const isOperating = error instanceof Error && "syscall" in error;
-  return isOperating || error instanceof ConfigError ? {} : { error };
+  const isExplained = error instanceof ConfigError || error instanceof DataDirectoryError;
+  return isOperating || isExplained ? {} : { error };
 }
 
 function catchEverything(host: HostProcess, log: Logger): void {

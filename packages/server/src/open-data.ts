@@ -2,14 +2,16 @@
  * Opens the data directory of a broker: locks it, and opens metadata and messages in it. Called by
  * startBroker when a data directory is configured.
  *
- *     DIRECTORY/version     format and node id          DIRECTORY/lock     who uses it
- *     DIRECTORY/metadata/   topology, in LMDB           DIRECTORY/messages/   see the durable log
+ *     DIRECTORY/haremq.json   format and node id          DIRECTORY/lock        who uses it
+ *     DIRECTORY/metadata/     topology, users, in LMDB    DIRECTORY/messages/   see the durable log
+ *
+ * Whatever goes wrong half way, what was opened is closed and the lock released.
  */
 
 import { join } from "node:path";
 import { BrokerData, type Logger } from "@haremq/broker";
-import type { Clock } from "@haremq/kernel";
-import { LmdbMetadataStore, RealDisk } from "@haremq/store";
+import type { Clock, Random } from "@haremq/kernel";
+import { DataDirectory, LmdbMetadataStore, lockDirectory, RealDisk } from "@haremq/store";
 import type { BrokerConfig } from "./config/broker-config.ts";
 
 /** Messages begin to leave memory at this share of what they may use. */
@@ -17,28 +19,37 @@ const pagingRatio = 0.5;
 /** More memory than this does not make anything faster. */
 const messageMemoryBytesMax = 128 * 1024 * 1024;
 
-/** Undefined when nothing is to be kept. */
+/** Undefined when nothing is to be kept. Throws a DataDirectoryError if another broker is there. */
 export async function openData(
   config: BrokerConfig,
   clock: Clock,
+  random: Random,
   memoryBytesMax: number,
   log: Logger,
 ): Promise<BrokerData | undefined> {
-  const directory = config.dataDirectory;
-  if (directory === undefined) return undefined;
-  const metadata = await LmdbMetadataStore.open(join(directory, "metadata"));
+  const path = config.dataDirectory;
+  if (path === undefined) return undefined;
+  const disk = new RealDisk();
+  const directory = await DataDirectory.open({ disk, path, random, lock: lockDirectory });
   try {
-    return await BrokerData.open({
-      disk: new RealDisk(),
-      metadata,
-      directory,
-      clock,
-      confirmLevel: config.disk.confirmLevel,
-      memoryBytes: Math.min(messageMemoryBytesMax, memoryBytesMax * pagingRatio),
-      log,
-    });
+    const metadata = await LmdbMetadataStore.open(join(directory.path, "metadata"));
+    try {
+      return await BrokerData.open({
+        disk,
+        metadata,
+        directory: directory.path,
+        clock,
+        confirmLevel: config.disk.confirmLevel,
+        memoryBytes: Math.min(messageMemoryBytesMax, memoryBytesMax * pagingRatio),
+        log,
+        onClosed: () => directory.close(),
+      });
+    } catch (error) {
+      await metadata.close();
+      throw error;
+    }
   } catch (error) {
-    await metadata.close();
+    directory.close();
     throw error;
   }
 }

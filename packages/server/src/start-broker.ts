@@ -9,8 +9,9 @@
 
 import { hostname } from "node:os";
 import { AmqpListener, type AmqpSettings } from "@haremq/amqp";
-import { Broker, InternalDatabase, silentLogger } from "@haremq/broker";
+import { Broker, type BrokerData, InternalDatabase, silentLogger } from "@haremq/broker";
 import { SystemClock, SystemRandom } from "@haremq/kernel";
+import { defaultDataMade, type MetadataStore, needsDefaultData } from "@haremq/store";
 import type { BrokerConfig } from "./config/broker-config.ts";
 import { formatListenerAddress, type ListenerAddress } from "./config/listener-address.ts";
 import { availableMemoryBytes, diskFreeLimitBytes, highWatermarkBytes } from "./memory-limit.ts";
@@ -41,32 +42,35 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
   const ownClock = options.clock === undefined ? new SystemClock() : undefined;
   const clock = options.clock ?? ownClock!;
   const random = new SystemRandom();
-  const users = createUsers(config, random);
   const log = options.logger ?? silentLogger;
-  const memoryBytesMax = highWatermarkBytes(config.memory, availableMemoryBytes());
-  const data = await openData(config, clock, memoryBytesMax, log);
-  const broker = new Broker({
-    clock,
-    random,
-    authenticator: users,
-    authorizer: users,
-    limits: {
-      messageBytesMax: config.maxMessageSizeBytes,
-      channelConsumersMax: config.connection.consumerMaxPerChannel,
-      memoryBytesMax,
-      diskFreeBytesMin: diskFreeLimitBytes(config.disk, availableMemoryBytes()),
-    },
-    log,
-    data,
-  });
-  await broker.createVhost(config.access.defaultVhost);
   const listeners: AmqpListener[] = [];
+  let broker: Broker | undefined;
+  let data: BrokerData | undefined;
   const stop = async (): Promise<void> => {
     await Promise.all(listeners.map((listener) => listener.close(stopGraceMs)));
-    await broker.close();
+    if (broker !== undefined) await broker.close();
+    else await data?.close();
     ownClock?.stop();
   };
   try {
+    const memoryBytesMax = highWatermarkBytes(config.memory, availableMemoryBytes());
+    data = await openData(config, clock, random, memoryBytesMax, log);
+    const users = new InternalDatabase(config.access.loopbackUsers, random, data?.metadata);
+    broker = new Broker({
+      clock,
+      random,
+      authenticator: users,
+      authorizer: users,
+      limits: {
+        messageBytesMax: config.maxMessageSizeBytes,
+        channelConsumersMax: config.connection.consumerMaxPerChannel,
+        memoryBytesMax,
+        diskFreeBytesMin: diskFreeLimitBytes(config.disk, availableMemoryBytes()),
+      },
+      log,
+      data,
+    });
+    await makeDefaultData(config, broker, users, data?.metadata);
     const port = await listen(broker, config, listeners);
     return {
       url: urlOf(config, port),
@@ -79,17 +83,30 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
       stop: once(stop),
     };
   } catch (error) {
-    await stop();
+    // Why it could not start is what counts, whatever else may go wrong now.
+    await stop().catch((second: unknown) =>
+      log.error("could not stop in order", { error: second }),
+    );
     throw error;
   }
 }
 
-function createUsers(config: BrokerConfig, random: SystemRandom): InternalDatabase {
-  const { access } = config;
-  const users = new InternalDatabase(access.loopbackUsers, random);
-  users.addUser(access.defaultUser, access.defaultPassword, access.defaultUserTags);
-  users.setPermissions(access.defaultUser, access.defaultVhost, access.defaultPermissions);
-  return users;
+/**
+ * Makes the configured virtual host and user, unless the data directory has had them before: what
+ * an operator has changed or deleted since does not come back. RabbitMQ does the same.
+ */
+async function makeDefaultData(
+  { access }: BrokerConfig,
+  broker: Broker,
+  users: InternalDatabase,
+  metadata: MetadataStore | undefined,
+): Promise<void> {
+  if (metadata !== undefined && !needsDefaultData(metadata)) return;
+  const { defaultUser, defaultPassword, defaultUserTags, defaultVhost } = access;
+  await broker.createVhost(defaultVhost);
+  await users.addUser(defaultUser, defaultPassword, defaultUserTags);
+  await users.setPermissions(defaultUser, defaultVhost, access.defaultPermissions);
+  await metadata?.commit([defaultDataMade()]);
 }
 
 /** Opens every listener; returns the port of the first. */

@@ -10,6 +10,11 @@ describe("resolveOptions", () => {
     assert.deepEqual(resolveOptions({}).config.listeners, [{ host: "127.0.0.1", port: 5672 }]);
   });
 
+  it("refuses an option that it does not know", () => {
+    const misspelt = { prot: 0 } as object;
+    assert.throws(() => resolveOptions(misspelt), /startBroker has no option "prot"/);
+  });
+
   it("takes port and host over listeners among the settings", () => {
     const settings = { "listeners.tcp.default": 7000 };
     assert.deepEqual(resolveOptions({ settings }).config.listeners, [

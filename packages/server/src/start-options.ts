@@ -34,8 +34,14 @@ export interface StartOptions {
   readonly clock?: Clock | undefined;
 }
 
+const optionNames: ReadonlySet<string> = new Set([
+  ..."port host dataDirectory settings config logger clock".split(" "),
+]);
+
 /** Throws ConfigError for options that cannot be. */
 export function resolveOptions(options: StartOptions): LoadedConfig {
+  const unknown = Object.keys(options).find((name) => !optionNames.has(name));
+  if (unknown !== undefined) throw new ConfigError(`startBroker has no option "${unknown}"`);
   const { port, host, dataDirectory, settings, config } = options;
   if (config !== undefined) {
     if (port !== undefined || host !== undefined || dataDirectory !== undefined || settings) {

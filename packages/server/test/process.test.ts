@@ -26,7 +26,9 @@ after(() => {
 
 /** A haremq process, its output so far, and its end. */
 function haremq(...args: string[]) {
-  const child = spawn(process.execPath, ["--conditions=source", "--import", "tsx", bin, ...args], {
+  const tsx = import.meta.resolve("tsx");
+  const child = spawn(process.execPath, ["--conditions=source", "--import", tsx, bin, ...args], {
+    cwd: mkdtempSync(join(folder, "in-")), // where its data is, unless it is told otherwise
     stdio: ["ignore", "pipe", "pipe"],
   });
   children.add(child);
@@ -103,6 +105,36 @@ describe("the haremq command", () => {
     assert.equal((await server.ended).code, 1);
     assert.match(server.lines.at(-1) ?? "", /\[error\] cannot start: listen EADDRINUSE.*/);
     taken.close();
+  });
+
+  it("ends with 1 and one line when another broker uses its data", async () => {
+    const args = ["--port", "0", "--data-dir", join(folder, "shared")];
+    const first = haremq(...args);
+    await first.line(/ready for AMQP/);
+    const second = haremq(...args);
+    assert.equal((await second.ended).code, 1);
+    const inUse = `is in use by process ${first.child.pid}\\. Stop it first, or choose another`;
+    assert.match(second.lines.at(-1) ?? "", new RegExp(`\\[error\\] cannot start: The .*${inUse}`));
+    assert.deepEqual(second.complaints, []);
+    first.child.kill("SIGKILL");
+    await first.ended;
+    const third = haremq(...args);
+    await third.line(/ready for AMQP/);
+    third.child.kill("SIGTERM");
+    assert.equal((await third.ended).code, 0);
+  });
+
+  it("inspects what a killed broker has left, and ends with 0", async () => {
+    const directory = join(folder, "inspected");
+    const server = haremq("--port", "0", "--data-dir", directory);
+    await server.line(/ready for AMQP/);
+    const busy = haremq("store", "inspect", directory);
+    assert.equal((await busy.ended).code, 2);
+    server.child.kill("SIGKILL");
+    await server.ended;
+    const inspection = haremq("store", "inspect", directory, "--json");
+    assert.equal((await inspection.ended).code, 0);
+    assert.equal(JSON.parse(inspection.lines.join("\n")).isSound, true);
   });
 
   it("ends with 2 and one line for a mistake on the command line", async () => {

@@ -1,6 +1,6 @@
 /**
- * One life of the log in the simulation: from an opening to a crash. It does to the log what a broker
- * does, keeps what a broker keeps in memory, and tells the model of all it does.
+ * One life of the log in the simulation: from an opening to a crash. It does to the log what a
+ * broker does, keeps what a broker keeps in memory, and tells the model of all it does.
  */
 
 import { type SeededRandom, VirtualClock } from "@haremq/kernel";
@@ -62,7 +62,9 @@ export class LogLife {
     return this.#durable !== undefined;
   }
 
-  /** Opens the log and judges what it finds. Rejects with a DiskError if the disk does not let it. */
+  /**
+   * Opens the log and judges what it finds. Rejects with a DiskError if the disk does not let it.
+   */
   async open(): Promise<void> {
     const { disk, model, sizes, memoryBytes, confirmLevel } = this.#options;
     const recovered: Recovered[] = [];
@@ -126,6 +128,8 @@ export class LogLife {
     }
     if (isBare) log.release(log.appendDurable(0, [], RecordKind.GroupEnd));
     group.position = log.position;
+    // None of them is safe before all are.
+    for (const record of group.members) record.position = log.position;
     for (const target of settles) this.settle(target, group);
   }
 

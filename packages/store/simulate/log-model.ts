@@ -1,6 +1,6 @@
 /**
- * What the message log has promised: a naive account of every record that was ever appended, and the
- * judge of what a recovery brings back. The crash simulator keeps it beside the real log.
+ * What the message log has promised: a naive account of every record that was ever appended, and
+ * the judge of what a recovery brings back. The crash simulator keeps it beside the real log.
  *
  * The promises, record by record and queue by queue:
  * - What was durable and is not settled comes back, with the same bytes, in the same order.
@@ -128,8 +128,8 @@ export class LogModel {
   }
 
   /**
-   * Judges what a recovery has found, and takes it over as the state of the new life, which begins at
-   * this position of the log.
+   * Judges what a recovery has found, and takes it over as the state of the new life, which begins
+   * at this position of the log.
    */
   recover(recovered: readonly Recovered[], position: number): void {
     const found = this.#readFound(recovered);

@@ -1,6 +1,7 @@
 /**
- * The crash simulator of the message log: a random workload with faults, crashes and power losses on the
- * faulty disk, and a naive model that judges every recovery. All of it follows from the seed.
+ * The crash simulator of the message log: a random workload with faults, crashes and power losses
+ * on the faulty disk, and a naive model that judges every recovery. All of it follows from the
+ * seed.
  */
 
 import { SeededRandom } from "@haremq/kernel";
@@ -324,7 +325,10 @@ class LogSimulation {
 
   // Peace
 
-  /** All faults end and everything comes to rest: then nothing waits, and space and memory are right. */
+  /**
+   * All faults end and everything comes to rest: then nothing waits, and space and memory are
+   * right.
+   */
   async #rest(): Promise<void> {
     this.#trace("rest");
     this.#disk.faults.clear();
@@ -381,7 +385,10 @@ class LogSimulation {
     await settled();
   }
 
-  /** Until nothing waits: also what begins only in the next turn of the event loop, or that after it. */
+  /**
+   * Until nothing waits: also what begins only in the next turn of the event loop, or that after
+   * it.
+   */
   async #drain(): Promise<void> {
     do {
       await this.#scheduler.run();

@@ -1,5 +1,5 @@
-// Writes generated/CLASS.ts: for every method of one class its interface, decoder and encoder, then the
-// class's union and its switches.
+// Writes generated/CLASS.ts: for every method of one class its interface, decoder and encoder, then
+// the class's union and its switches.
 
 import type {
   ClassDescription,
@@ -203,7 +203,10 @@ function flagsKeyword(method: MethodDescription): "const" | "let" {
   return bits.length > 1 ? "let" : "const";
 }
 
-/** The mask of this bit in its octet; no method of the protocol has more than eight bits or two runs. */
+/**
+ * The mask of this bit in its octet; no method of the protocol has more than eight bits or two
+ * runs.
+ */
 function nextBit(previous: number, method: MethodDescription, field: FieldDescription): number {
   const index = method.fields.indexOf(field);
   const continues = index > 0 && method.fields[index - 1]?.type === "bit";

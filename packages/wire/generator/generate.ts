@@ -1,5 +1,5 @@
-// The protocol code generator: turns src/protocol/protocol.ts into the files of src/generated. Run by
-// tools/generate.mjs, and by the test that compares the committed files with what it returns.
+// The protocol code generator: turns src/protocol/protocol.ts into the files of src/generated. Run
+// by tools/generate.mjs, and by the test that compares the committed files with what it returns.
 
 import { classes, properties, replies } from "../src/protocol/protocol.ts";
 import { classFile } from "./class-file.ts";

@@ -1,6 +1,6 @@
-// Writes the generated files that concern all classes: method ids and names, reply codes, and the union
-// of all methods with its two-step dispatch (class, then method), which measures four times faster
-// than one switch over all of them.
+// Writes the generated files that concern all classes: method ids and names, reply codes, and the
+// union of all methods with its two-step dispatch (class, then method), which measures four times
+// faster than one switch over all of them.
 
 import type { ClassDescription, ReplyDescription } from "../src/protocol/description.ts";
 import { header, importLine, methodTypeName, pascalCase } from "./source-text.ts";

@@ -1,5 +1,5 @@
-// How the generator names and lays out what it writes. The layout is Biome's, so that generated files
-// need no formatter and the linter's check of them holds.
+// How the generator names and lays out what it writes. The layout is Biome's, so that generated
+// files need no formatter and the linter's check of them holds.
 
 import type { ClassDescription, MethodDescription } from "../src/protocol/description.ts";
 

@@ -1,5 +1,5 @@
-// Encodes content: the header frame and the body frames after a publish, deliver, return or get-ok. For
-// the client and for control paths; the broker's deliver path writes its frames by hand.
+// Encodes content: the header frame and the body frames after a publish, deliver, return or get-ok.
+// For the client and for control paths; the broker's deliver path writes its frames by hand.
 //
 //   header payload ┌ class 60 u16 ┬ weight 0 u16 ┬ body size u64 ┬ property flags, properties ┐
 

@@ -44,7 +44,9 @@ function arrayAt(reader: WireReader, depth: number): FieldValue[] {
   return values;
 }
 
-/** Narrows the reader to the table or array that starts here; returns the end to restore after it. */
+/**
+ * Narrows the reader to the table or array that starts here; returns the end to restore after it.
+ */
 function enter(reader: WireReader, depth: number): number {
   if (depth > fieldNestingMax) throw new MalformedError(502, "field table nested too deeply");
   const length = reader.uint32();

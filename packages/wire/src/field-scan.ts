@@ -1,7 +1,9 @@
-// Checks a field table without decoding it. The publish path calls it for every message with headers:
-// what a publisher sends goes on to consumers as it came, so a broken table must stop here.
+// Checks a field table without decoding it. The publish path calls it for every message with
+// headers: what a publisher sends goes on to consumers as it came, so a broken table must stop
+// here.
 //
-// Accepts exactly what the decoder in field-reader.ts accepts. Hot file: nothing is allocated or thrown.
+// Accepts exactly what the decoder in field-reader.ts accepts. Hot file: nothing is allocated or
+// thrown.
 
 import { fieldNestingMax } from "./field-table.ts";
 

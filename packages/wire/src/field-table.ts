@@ -1,6 +1,6 @@
-// A field table: AMQP's map of typed values, used for arguments, headers and peer properties. The broker
-// keeps them, compares them and sends them on, so a table is the ordered list of entries that was on the
-// wire, duplicates included, and encodes to the very octets it was decoded from.
+// A field table: AMQP's map of typed values, used for arguments, headers and peer properties. The
+// broker keeps them, compares them and sends them on, so a table is the ordered list of entries
+// that was on the wire, duplicates included, and encodes to the very octets it was decoded from.
 //
 // Lookups are linear: tables hold a handful of entries, and a decoded table is read once or twice.
 
@@ -40,7 +40,9 @@ export class FieldTable {
     this.entries = entries;
   }
 
-  /** strings become S, booleans t, integers I or l, other numbers d, arrays A, objects F, and so on. */
+  /**
+   * strings become S, booleans t, integers I or l, other numbers d, arrays A, objects F, and so on.
+   */
   static from(object: Readonly<Record<string, unknown>>): FieldTable {
     return tableFrom(object, 1);
   }
@@ -76,7 +78,9 @@ export class FieldTable {
     return this.entries.length < before;
   }
 
-  /** Plain JavaScript values, for people and for JSON; of duplicates the first counts, as in get(). */
+  /**
+   * Plain JavaScript values, for people and for JSON; of duplicates the first counts, as in get().
+   */
   toObject(): Record<string, unknown> {
     const values = new Map<string, unknown>();
     for (const { name, value } of this.entries) {

@@ -1,8 +1,8 @@
-// Measures and encodes field tables. Called by WireWriter.table() and by the generated encoders, which
-// need a frame's length before its first octet. The layout is drawn in field-reader.ts.
+// Measures and encodes field tables. Called by WireWriter.table() and by the generated encoders,
+// which need a frame's length before its first octet. The layout is drawn in field-reader.ts.
 //
-// A value out of its type's range is the caller's mistake and throws RangeError. Measuring visits and
-// checks every value, so nothing of a bad table is ever written.
+// A value out of its type's range is the caller's mistake and throws RangeError. Measuring visits
+// and checks every value, so nothing of a bad table is ever written.
 
 import { type FieldTable, type FieldValue, fieldNestingMax } from "./field-table.ts";
 import { shortStringByteLength } from "./text.ts";

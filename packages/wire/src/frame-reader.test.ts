@@ -350,6 +350,14 @@ describe("A faulty stream", () => {
   });
 });
 
+const noHandler: FrameHandler = {
+  onMethodFrame() {},
+  onHeaderFrame() {},
+  onBodyPiece() {},
+  onHeartbeatFrame() {},
+  onFrameFault() {},
+};
+
 describe("Memory", () => {
   /** The sizes of all buffers that the reader allocates during the work. */
   function allocations(work: () => void): number[] {
@@ -398,6 +406,24 @@ describe("Memory", () => {
     assert.equal(recorder.events.length, 1);
     assert.ok(Math.max(...sizes) < 2 * stream.length, `${sizes}`);
     assert.ok(sizes.length <= 5, `${sizes}`);
+  });
+
+  test("a cut frame that was handed on stays as it is to the end of its chunk", () => {
+    const [first, second] = ["first", "second"].map((text) => frame(2, 1, Buffer.from(text)));
+    let kept: Buffer | undefined;
+    const reader = new FrameReader(
+      {
+        ...noHandler,
+        onHeaderFrame: (_channel, buffer, start, end) => {
+          kept = buffer.subarray(start, end);
+        },
+      },
+      frameMax,
+    );
+    reader.read(first!, 0, 9);
+    const chunk = Buffer.concat([first!.subarray(9), second!.subarray(0, 9)]);
+    reader.read(chunk, 0, chunk.length);
+    assert.equal(`${kept}`, "first");
   });
 
   test("nothing is held of a frame that will be refused", () => {

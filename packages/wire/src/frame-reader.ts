@@ -32,7 +32,7 @@ export interface FrameFault {
   readonly end: number;
 }
 
-/** Who receives frames. Buffers are only valid during the call. */
+/** Who receives frames. Buffers are only valid until `read` returns. */
 export interface FrameHandler {
   /** A whole method frame; the payload begins with the class and method ids. */
   onMethodFrame(channel: number, buffer: Buffer, start: number, end: number): void;
@@ -68,8 +68,8 @@ export class FrameReader {
   }
 
   /**
-   * Sets the negotiated size of a frame. Like RabbitMQ the reader tolerates payloads of that size, for
-   * clients that forget that the frame's own 8 bytes count.
+   * Sets the negotiated size of a frame. Like RabbitMQ the reader tolerates payloads of that size,
+   * for clients that forget that the frame's own 8 bytes count.
    */
   setFrameMax(frameMax: number): void {
     this.#maxPayloadBytes = frameMax;

@@ -1,11 +1,12 @@
-// Errors of the decoder. The AMQP adapter maps them to connection.close; nothing else is ever thrown
-// by a decoder, whatever the bytes are.
+// Errors of the decoder. The AMQP adapter maps them to connection.close; nothing else is ever
+// thrown by a decoder, whatever the bytes are.
 
 /**
- * Octets that are not AMQP. The reply code is the one to close the connection with: 501 (FRAME_ERROR)
- * when a method's arguments do not fit its frame, 502 (SYNTAX_ERROR) when a field table or a block of
- * properties is broken. (There RabbitMQ has no answer to copy: it drops the connection without a word
- * for a bad table, and reports its own INTERNAL_ERROR for bad properties.)
+ * Octets that are not AMQP. The reply code is the one to close the connection with: 501
+ * (FRAME_ERROR) when a method's arguments do not fit its frame, 502 (SYNTAX_ERROR) when a field
+ * table or a block of properties is broken. (There RabbitMQ has no answer to copy: it drops the
+ * connection without a word for a bad table, and reports its own INTERNAL_ERROR for bad
+ * properties.)
  */
 export class MalformedError extends Error {
   readonly replyCode: 501 | 502;

@@ -1,6 +1,6 @@
-// Decodes method frames as RabbitMQ does: the arguments must fill their frame exactly, and what does not
-// decode is reported with RabbitMQ's text. Called for every method except publish, deliver and the
-// acknowledgements, which the connections read by hand.
+// Decodes method frames as RabbitMQ does: the arguments must fill their frame exactly, and what
+// does not decode is reported with RabbitMQ's text. Called for every method except publish, deliver
+// and the acknowledgements, which the connections read by hand.
 //
 //   ┌ class id u16 ┬ method id u16 ┬ arguments ┐
 

@@ -1,5 +1,5 @@
-// Changes a stored block of message properties: direct reply-to sets reply-to, sender-selected routing
-// removes the BCC header. Not for the hot path: it decodes and encodes the block.
+// Changes a stored block of message properties: direct reply-to sets reply-to, sender-selected
+// routing removes the BCC header. Not for the hot path: it decodes and encodes the block.
 
 import { decodeProperties, encodeProperties, type Properties } from "./generated/properties.ts";
 import { WireReader } from "./wire-reader.ts";

@@ -1,11 +1,11 @@
-// Finds what the broker needs in a block of message properties, without decoding it. The publish path
-// calls scanProperties for every message; the block itself is kept and sent on as it came.
+// Finds what the broker needs in a block of message properties, without decoding it. The publish
+// path calls scanProperties for every message; the block itself is kept and sent on as it came.
 //
 //   ┌ flags u16 ┬ property ┬ property ┬ ... ┐   in the order of the flags, highest bit first
 //
-// Hot file: nothing is allocated and nothing is thrown; a malformed block returns false. Like RabbitMQ it
-// ignores the flag that has no property (0x0002), and refuses a second word of flags (0x0001), which
-// decoders of most clients could not read.
+// Hot file: nothing is allocated and nothing is thrown; a malformed block returns false. Like
+// RabbitMQ it ignores the flag that has no property (0x0002), and refuses a second word of flags
+// (0x0001), which decoders of most clients could not read.
 
 import { scanTable } from "./field-scan.ts";
 import { PropertyFlag } from "./generated/properties.ts";
@@ -22,8 +22,8 @@ const shortStringsAfterTimestamp =
 
 /**
  * What a scan found. Starts are offsets in the scanned buffer, of a string's first octet and of the
- * headers' own length (which headersLength includes, so that a reader set to them can call table()).
- * What is absent has length 0; an empty string has too, and `flags` tells them apart.
+ * headers' own length (which headersLength includes, so that a reader set to them can call
+ * table()). What is absent has length 0; an empty string has too, and `flags` tells them apart.
  */
 export class PropertyScan {
   /** False after a malformed block: then nothing else here means anything. */
@@ -134,7 +134,9 @@ function scanAfterTimestamp(
   return at;
 }
 
-/** Where the next property begins; beyond `end` if this one does not fit, and so are all after it. */
+/**
+ * Where the next property begins; beyond `end` if this one does not fit, and so are all after it.
+ */
 function afterShortString(buffer: Buffer, at: number, end: number): number {
   return at < end ? at + 1 + (buffer[at] as number) : end + 1;
 }

@@ -1,18 +1,18 @@
-// Text on the wire: UTF-8, with a lossless escape for what is not UTF-8. Called by the reader and the
-// writer for every name, key and tag.
+// Text on the wire: UTF-8, with a lossless escape for what is not UTF-8. Called by the reader and
+// the writer for every name, key and tag.
 //
-// RabbitMQ treats names as plain bytes. A JavaScript string cannot hold arbitrary bytes as UTF-8, so an
-// octet that is not part of a valid UTF-8 sequence is decoded as the lone surrogate U+DC80..U+DCFF
-// (U+DC00 + octet; Python calls this "surrogateescape") and encoded back to that octet.
-// Invariant: encodeText(decodeText(octets)) equals octets, for all octets. Two different byte strings
-// therefore never become the same name.
+// RabbitMQ treats names as plain bytes. A JavaScript string cannot hold arbitrary bytes as UTF-8,
+// so an octet that is not part of a valid UTF-8 sequence is decoded as the lone surrogate
+// U+DC80..U+DCFF (U+DC00 + octet; Python calls this "surrogateescape") and encoded back to that
+// octet. Invariant: encodeText(decodeText(octets)) equals octets, for all octets. Two different
+// byte strings therefore never become the same name.
 //
 // Hot file: names are nearly always short and ASCII, which takes a loop without a native call.
 
 import { isUtf8 } from "node:buffer";
 
-// Node's own encoders, without the encoding lookup of toString() and write(). They are as old as Node
-// and widely used, but @types/node does not list them.
+// Node's own encoders, without the encoding lookup of toString() and write(). They are as old as
+// Node and widely used, but @types/node does not list them.
 declare global {
   interface Buffer {
     latin1Slice(start: number, end: number): string;
@@ -42,12 +42,15 @@ export function shortStringByteLength(text: string): number {
   return byteLength;
 }
 
-/** Writes the text's octets at `offset`, where `byteLength` (from textByteLength) octets are free. */
+/**
+ * Writes the text's octets at `offset`, where `byteLength` (from textByteLength) octets are free.
+ */
 export function encodeText(text: string, byteLength: number, into: Buffer, offset: number): void {
   if (byteLength !== text.length) {
     encodeUnicode(text, byteLength, into, offset);
   } else if (byteLength > nativeCallPaysOffLength) {
-    // An escaped octet is one character and one octet too, and latin1 keeps the low octet of U+DCxx.
+    // An escaped octet is one character and one octet too, and latin1 keeps the low octet of
+    // U+DCxx.
     into.latin1Write(text, offset, byteLength);
   } else {
     for (let i = 0; i < byteLength; i++) into[offset + i] = text.charCodeAt(i);
@@ -63,8 +66,8 @@ export function decodeText(buffer: Buffer, start: number, end: number): string {
 }
 
 /**
- * Whether RabbitMQ would take the octets for UTF-8. It is a little more generous than Unicode: it also
- * accepts surrogates and four-octet sequences beyond U+10FFFF, but no overlong ones.
+ * Whether RabbitMQ would take the octets for UTF-8. It is a little more generous than Unicode: it
+ * also accepts surrogates and four-octet sequences beyond U+10FFFF, but no overlong ones.
  */
 export function isAcceptedUtf8(buffer: Buffer, start: number, end: number): boolean {
   let at = start;

@@ -1,9 +1,9 @@
 // Reads AMQP's primitive values from a region of a buffer. The generated decoders read through it.
 //
-// Invariants: offset <= end <= buffer.length. Every length is checked against `end` before anything is
-// read or allocated; what does not fit throws MalformedError and nothing else is ever thrown. Whatever
-// is returned is a copy, so that the region may be a socket chunk that is reused. After a throw the
-// position is undefined until reset().
+// Invariants: offset <= end <= buffer.length. Every length is checked against `end` before anything
+// is read or allocated; what does not fit throws MalformedError and nothing else is ever thrown.
+// Whatever is returned is a copy, so that the region may be a socket chunk that is reused. After a
+// throw the position is undefined until reset().
 
 import { decodeTable } from "./field-reader.ts";
 import type { FieldTable } from "./field-table.ts";
@@ -72,9 +72,9 @@ export class WireReader {
   }
 
   /**
-   * A delivery tag. No broker hands out tags above 2^53, but a client may send one: that is an unknown
-   * tag, a matter between broker and channel, not a malformed frame. It becomes the nearest double,
-   * which is not a safe integer and so never equals a tag that was handed out.
+   * A delivery tag. No broker hands out tags above 2^53, but a client may send one: that is an
+   * unknown tag, a matter between broker and channel, not a malformed frame. It becomes the nearest
+   * double, which is not a safe integer and so never equals a tag that was handed out.
    */
   deliveryTag(): number {
     return this.uint32() * twoTo32 + this.uint32();
@@ -87,8 +87,8 @@ export class WireReader {
   }
 
   /**
-   * A short string of a method without content. There RabbitMQ insists on UTF-8; exchanges and routing
-   * keys of messages it takes as they come.
+   * A short string of a method without content. There RabbitMQ insists on UTF-8; exchanges and
+   * routing keys of messages it takes as they come.
    */
   utf8ShortString(): string {
     const length = this.uint8();

@@ -2,9 +2,10 @@
 // server's connections write through it.
 //
 // Invariants: offset <= buffer.length; after ensure(n) at least n octets are free at `offset`. The
-// generated encoders call ensure() once for a whole frame before the first octet of it, so a subclass
-// may hand the buffer to a socket and begin a new one inside ensure(): a frame is never split.
-// The primitives call ensure() only if it was not called for them, which costs them one comparison.
+// generated encoders call ensure() once for a whole frame before the first octet of it, so a
+// subclass may hand the buffer to a socket and begin a new one inside ensure(): a frame is never
+// split. The primitives call ensure() only if it was not called for them, which costs them one
+// comparison.
 
 import { FrameType, frameEnd, frameOverheadBytes } from "./constants.ts";
 import type { FieldTable } from "./field-table.ts";
@@ -30,7 +31,9 @@ export class WireWriter {
     this.buffer = Buffer.allocUnsafeSlow(initialBytes);
   }
 
-  /** Makes room for `bytes` more octets. Subclasses may flush and rotate the buffer here instead. */
+  /**
+   * Makes room for `bytes` more octets. Subclasses may flush and rotate the buffer here instead.
+   */
   ensure(bytes: number): void {
     const needed = this.offset + bytes;
     if (needed <= this.buffer.length) return;
@@ -76,7 +79,9 @@ export class WireWriter {
     this.offset = offset + 4;
   }
 
-  /** Accepts any integer below 2^64; a number above 2^53 stands for itself, not for its neighbours. */
+  /**
+   * Accepts any integer below 2^64; a number above 2^53 stands for itself, not for its neighbours.
+   */
   uint64(value: number | bigint): void {
     uint64ByteLength(value);
     if (typeof value === "bigint") {

@@ -4,8 +4,8 @@
  * The fuzzer's cases are made of these before they are mutated. The same randomness makes the same
  * frames.
  *
- * Invariant: every name begins with `fuzz-`, so that what a case leaves behind can be told from what
- * belongs to others.
+ * Invariant: every name begins with `fuzz-`, so that what a case leaves behind can be told from
+ * what belongs to others.
  */
 
 import type { SeededRandom } from "@haremq/kernel";

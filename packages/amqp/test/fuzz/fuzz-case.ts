@@ -1,7 +1,7 @@
 /**
- * One case of the fuzzer: what a few clients do to the broker, step by step. A case is made from its
- * seed alone, so a seed is all that is needed to see a failure again; steps can be left out to find
- * those that matter.
+ * One case of the fuzzer: what a few clients do to the broker, step by step. A case is made from
+ * its seed alone, so a seed is all that is needed to see a failure again; steps can be left out to
+ * find those that matter.
  */
 
 import { SeededRandom } from "@haremq/kernel";

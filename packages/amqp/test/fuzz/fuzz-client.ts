@@ -68,7 +68,9 @@ export class FuzzClient {
     this.#connection.destroy();
   }
 
-  /** Does what a polite client does about channels that were closed: agrees, and opens them again. */
+  /**
+   * Does what a polite client does about channels that were closed: agrees, and opens them again.
+   */
   #agree(): void {
     for (const channel of this.#closedChannels.splice(0)) {
       this.#connection.send(channel, "channel.close-ok");

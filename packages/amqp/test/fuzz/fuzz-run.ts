@@ -1,9 +1,13 @@
 /**
- * Runs cases of the fuzzer against a broker in this process, and looks after each at everything that
- * must not have happened: a broken or late message of the watchdog, a fault of ours in the log, an
- * error that nobody caught, a connection that neither answers nor ends, and anything left behind.
+ * Runs cases of the fuzzer against a broker in this process, and looks after each at everything
+ * that must not have happened: a broken or late message of the watchdog, a fault of ours in the
+ * log, an error that nobody caught, a connection that neither answers nor ends, and anything left
+ * behind.
  */
 
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { VirtualClock } from "@haremq/kernel";
 import { OutputWatch } from "../output-watch.ts";
 import { turnsUntil, VirtualBroker } from "../virtual-broker.ts";
@@ -23,6 +27,7 @@ const memorySlabBytes = 1024 * 1024;
 export class FuzzRun {
   readonly #broker: VirtualBroker;
   readonly #watchdog: Watchdog;
+  readonly #dataDirectory: string | undefined;
   readonly #outputs = new OutputWatch();
   readonly #uncaught: string[] = [];
   readonly #exchangeCount: number;
@@ -32,17 +37,24 @@ export class FuzzRun {
     this.#uncaught.push(text);
   };
 
-  private constructor(broker: VirtualBroker, watchdog: Watchdog) {
+  private constructor(
+    broker: VirtualBroker,
+    watchdog: Watchdog,
+    dataDirectory: string | undefined,
+  ) {
     this.#broker = broker;
+    this.#dataDirectory = dataDirectory;
     this.#watchdog = watchdog;
     this.#exchangeCount = [...broker.vhost.topology.exchanges()].length;
     process.on("uncaughtException", this.#onUncaught);
     process.on("unhandledRejection", this.#onUncaught);
   }
 
-  static async start(): Promise<FuzzRun> {
-    const broker = await VirtualBroker.start({}, new VirtualClock());
-    return new FuzzRun(broker, await Watchdog.start(broker.address));
+  /** With `isDurable` what clients declare and send may be kept on disk, in a folder of its own. */
+  static async start(isDurable = false): Promise<FuzzRun> {
+    const directory = isDurable ? mkdtempSync(join(tmpdir(), "haremq-fuzz-")) : undefined;
+    const broker = await VirtualBroker.start({}, new VirtualClock(), directory);
+    return new FuzzRun(broker, await Watchdog.start(broker.address), directory);
   }
 
   get watchedMessages(): number {
@@ -79,6 +91,7 @@ export class FuzzRun {
     this.#outputs.stop();
     this.#watchdog.close();
     await this.#broker.stop();
+    if (this.#dataDirectory !== undefined) rmSync(this.#dataDirectory, { recursive: true });
   }
 
   /** Sees every connection to its end, one way or the other. */
@@ -122,10 +135,13 @@ export class FuzzRun {
     if (topology.queueCount !== 1) return `${topology.queueCount - 1} queues left`;
     const exchanges = [...topology.exchanges()].length - this.#exchangeCount;
     if (exchanges !== 0) return `${exchanges} exchanges left`;
-    const { liveMessages, usedBytes } = broker.messages;
+    const { liveMessages, usedBytes, heldBytes } = broker.messages;
     if (liveMessages !== 0) return `${liveMessages} messages left`;
-    if (usedBytes > memorySlabBytes) return `${usedBytes} bytes of message memory left`;
-    if (clock.pending !== 0) return `${clock.pending} timers left`;
+    if (heldBytes !== 0) return `${heldBytes} bytes held for messages under way`;
+    // On disk the log has memory and timers of its own, which come and go with its segments.
+    const isInMemory = this.#dataDirectory === undefined;
+    if (isInMemory && usedBytes > memorySlabBytes) return `${usedBytes} bytes of memory left`;
+    if (isInMemory && clock.pending !== 0) return `${clock.pending} timers left`;
     if (this.#outputs.mostBytes > outputBytesMax) return `${this.#outputs.mostBytes} bytes unsent`;
     return undefined;
   }

@@ -1,7 +1,7 @@
 /**
- * npm run fuzz [-- --seconds N] [--seed S] [--keep 1,4,9]: fuzzes the broker until the time is over
- * or a case fails. A failing case is printed with the command that shows it again, reduced to the
- * steps that matter.
+ * npm run fuzz [-- --seconds N] [--durable] [--seed S] [--keep 1,4,9]: fuzzes the broker until the
+ * time is over or a case fails, with --durable one that keeps data on disk. A failing case is printed
+ * with the command that shows it again, reduced to the steps that matter.
  */
 
 import { randomInt } from "node:crypto";
@@ -15,6 +15,7 @@ const { values } = parseArgs({
     seconds: { type: "string", default: "60" },
     seed: { type: "string" },
     keep: { type: "string" },
+    durable: { type: "boolean", default: false },
   },
 });
 
@@ -24,7 +25,7 @@ function say(text: string): void {
 
 /** Runs one case on a broker of its own. */
 async function runAlone(seed: number, kept?: ReadonlySet<number>): Promise<string | undefined> {
-  const run = await FuzzRun.start();
+  const run = await FuzzRun.start(values.durable);
   try {
     return await run.run(makeCase(seed), kept);
   } finally {
@@ -45,13 +46,14 @@ async function report(seed: number, failure: string, kept?: readonly number[]): 
     all,
     async (few) => (await runAlone(seed, few)) !== undefined,
   );
-  say(`npm run fuzz -- --seed ${seed} --keep ${needed.join(",")}`);
+  const durable = values.durable ? "--durable " : "";
+  say(`npm run fuzz -- ${durable}--seed ${seed} --keep ${needed.join(",")}`);
   for (const index of needed) say(`  ${index}. ${describeStep(fuzzCase.steps[index]!)}`);
 }
 
 /** Cases with seeds from the first on, on one broker, until the time is over. */
 async function runMany(first: number, seconds: number): Promise<boolean> {
-  const run = await FuzzRun.start();
+  const run = await FuzzRun.start(values.durable);
   const end = performance.now() + seconds * 1000;
   let seed = first;
   try {

@@ -1,6 +1,6 @@
 /**
- * Finds the steps of a failing case that matter, by leaving out ever smaller runs of them as long as
- * the case still fails. Every try gets a broker of its own, for the last one may be broken.
+ * Finds the steps of a failing case that matter, by leaving out ever smaller runs of them as long
+ * as the case still fails. Every try gets a broker of its own, for the last one may be broken.
  */
 
 import type { FuzzCase } from "./fuzz-case.ts";

@@ -1,7 +1,7 @@
 /**
- * What the fuzzer does to sound frames: from a flipped bit to a length that lies. Each mutation takes
- * a list of frames and returns another; most leave most of the bytes alone, for what is nonsense from
- * its first byte on is refused at the door and tests only that.
+ * What the fuzzer does to sound frames: from a flipped bit to a length that lies. Each mutation
+ * takes a list of frames and returns another; most leave most of the bytes alone, for what is
+ * nonsense from its first byte on is refused at the door and tests only that.
  */
 
 import type { SeededRandom } from "@haremq/kernel";

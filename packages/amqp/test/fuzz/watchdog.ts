@@ -1,7 +1,7 @@
 /**
  * An honest client beside the fuzzed ones: it publishes in confirm mode to a queue of its own,
- * consumes from it and acknowledges, without a pause, and checks that every message comes back whole,
- * once and in order, and is confirmed. Whatever the others do must not show here.
+ * consumes from it and acknowledges, without a pause, and checks that every message comes back
+ * whole, once and in order, and is confirmed. Whatever the others do must not show here.
  */
 
 import { type BrokerAddress, RawConnection, type RawFrame } from "@haremq/testkit";

@@ -1,12 +1,19 @@
 /**
- * The built-in user database: users with permissions per virtual host, in memory. It starts with
- * one default user, guest unless configured otherwise, who may only log in from loopback. Passwords
- * are kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then the hash of salt and
- * password).
+ * The built-in user database: users with permissions per virtual host, in memory and, where there
+ * is a metadata store, on disk as well. A change holds once it has been saved; it is loaded again
+ * at the start. Passwords are kept as salted SHA-256 in RabbitMQ's layout (salt of 4 bytes, then
+ * the hash of salt and password).
  */
 
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { Random } from "@haremq/kernel";
+import { KeyedTurns, type Random } from "@haremq/kernel";
+import {
+  type MetadataChange,
+  type MetadataStore,
+  permissionRecords,
+  removeUser,
+  userRecords,
+} from "@haremq/store";
 import type { ResourceKind } from "../errors.ts";
 import type {
   Authenticator,
@@ -32,33 +39,109 @@ interface Account {
 }
 
 const saltBytes = 4;
+const hashBytes = 32;
+const hashingAlgorithm = "rabbit_password_hashing_sha256";
 
 export class InternalDatabase implements Authenticator, Authorizer {
   readonly #accounts = new Map<string, Account>();
   readonly #loopbackUsers: ReadonlySet<string>;
   readonly #random: Random;
+  readonly #store: MetadataStore | undefined;
+  readonly #turns = new KeyedTurns();
   epoch = 0;
 
-  constructor(loopbackUsers: Iterable<string>, random: Random) {
+  /** Begins with the users of the store, if there is one. */
+  constructor(loopbackUsers: Iterable<string>, random: Random, store?: MetadataStore) {
     this.#loopbackUsers = new Set(loopbackUsers);
     this.#random = random;
+    this.#store = store;
+    if (store !== undefined) this.#load(store);
   }
 
-  addUser(name: string, password: string, tags: readonly string[]): void {
+  #load(store: MetadataStore): void {
+    for (const { name, tags, ...record } of userRecords.scan(store)) {
+      // A hash of another kind is one that no password has here.
+      const isOurs = record.hashingAlgorithm === hashingAlgorithm;
+      const passwordHash = isOurs ? Buffer.from(record.passwordHash) : Buffer.alloc(0);
+      this.#accounts.set(name, { user: { name, tags }, passwordHash, permissions: new Map() });
+    }
+    for (const { vhost, user, ...patterns } of permissionRecords.scan(store)) {
+      this.#accounts.get(user)?.permissions.set(vhost, compileAll(patterns));
+    }
+  }
+
+  /** A user of that name who is there already is replaced, and may do nothing any more. */
+  async addUser(name: string, password: string, tags: readonly string[]): Promise<void> {
     const passwordHash = hashPassword(this.#random.bytes(saltBytes), password);
-    this.#accounts.set(name, { user: { name, tags }, passwordHash, permissions: new Map() });
-    this.epoch++;
+    const user = { name, tags: [...tags] };
+    const record = { ...user, passwordHash, hashingAlgorithm, limits: {} };
+    await this.#change(
+      name,
+      // In this order, so that what is put is not removed.
+      (store) => [...removeUser(store, name), userRecords.put(record)],
+      () => this.#accounts.set(name, { user, passwordHash, permissions: new Map() }),
+    );
   }
 
-  setPermissions(user: string, vhost: string, patterns: PermissionPatterns): void {
-    const account = this.#accounts.get(user);
-    if (account === undefined) throw new Error(`no such user: ${user}`);
-    account.permissions.set(vhost, {
-      configure: compile(patterns.configure),
-      write: compile(patterns.write),
-      read: compile(patterns.read),
+  /** Resolves to false if there was no such user. */
+  async deleteUser(name: string): Promise<boolean> {
+    let wasThere = false;
+    await this.#change(
+      name,
+      (store) => removeUser(store, name),
+      () => {
+        wasThere = this.#accounts.delete(name);
+      },
+    );
+    return wasThere;
+  }
+
+  /** What a user may do in a virtual host from now on. */
+  async setPermissions(name: string, vhost: string, patterns: PermissionPatterns): Promise<void> {
+    const compiled = compileAll(patterns);
+    const { configure, write, read } = patterns;
+    await this.#change(
+      name,
+      () => {
+        this.#accountOf(name);
+        return [permissionRecords.put({ vhost, user: name, configure, write, read })];
+      },
+      () => this.#accountOf(name).permissions.set(vhost, compiled),
+    );
+  }
+
+  /** The user may not enter the virtual host any more. */
+  async clearPermissions(name: string, vhost: string): Promise<void> {
+    await this.#change(
+      name,
+      () => [permissionRecords.removeAt(vhost, name)],
+      () => this.#accounts.get(name)?.permissions.delete(vhost),
+    );
+  }
+
+  /** Saves a change, then lets it hold. Changes of the same user take turns. */
+  async #change(
+    user: string,
+    changesIn: (store: MetadataStore) => MetadataChange[],
+    apply: () => void,
+  ): Promise<void> {
+    const store = this.#store;
+    if (store === undefined) {
+      apply();
+      this.epoch++;
+      return;
+    }
+    await this.#turns.take(user, async () => {
+      await store.commit(changesIn(store));
+      apply();
+      this.epoch++;
     });
-    this.epoch++;
+  }
+
+  #accountOf(name: string): Account {
+    const account = this.#accounts.get(name);
+    if (account === undefined) throw new Error(`no such user: ${name}`);
+    return account;
   }
 
   async authenticate({ user: name, password }: Credentials, peer: Peer): Promise<LoginResult> {
@@ -107,7 +190,16 @@ export function hashPassword(salt: Buffer, password: string): Buffer {
 }
 
 function passwordMatches(stored: Buffer, password: string): boolean {
+  if (stored.length !== saltBytes + hashBytes) return false;
   return timingSafeEqual(stored, hashPassword(stored.subarray(0, saltBytes), password));
+}
+
+function compileAll(patterns: PermissionPatterns): Record<Permission, RegExp> {
+  return {
+    configure: compile(patterns.configure),
+    write: compile(patterns.write),
+    read: compile(patterns.read),
+  };
 }
 
 /**

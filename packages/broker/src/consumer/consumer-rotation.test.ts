@@ -151,15 +151,51 @@ test("priorities that were used once are forgotten", () => {
   }
 });
 
+test("thousands of priorities cost a message a logarithm, in whatever order they are woken", () => {
+  const rotation = new ConsumerRotation();
+  const count = 4096;
+  let compared = 0;
+  const consumers = Array.from({ length: count }, (_, index) => {
+    // Every comparison of priorities asks for the number, so it can be counted.
+    const counted = (): number => {
+      compared++;
+      return index;
+    };
+    const priority = { valueOf: counted } as unknown as number;
+    return testConsumer(queue, new RecordingSink(), { tag: `${index}`, priority });
+  });
+  const spread = (index: number): number => (index * 2731) % count;
+  for (const order of [(index: number) => index, (index: number) => count - 1 - index, spread]) {
+    compared = 0;
+    for (let index = 0; index < count; index++) {
+      const consumer = consumers[order(index)]!;
+      consumer.parked = false;
+      setRoom(consumer, true);
+      rotation.add(consumer);
+    }
+    assert.equal(rotation.levelCount, count);
+    for (let index = count - 1; index >= 0; index--) {
+      assert.equal(rotation.next()?.tag, `${index}`);
+      setRoom(consumers[index]!, false);
+    }
+    assert.equal(rotation.next(), null);
+    // Two numbers a comparison, two comparisons a step down, one a step up.
+    assert.ok(compared <= count * 6 * Math.log2(count) + count * 4, `${compared}`);
+  }
+});
+
 const operation = fc.record({
   verb: fc.constantFrom("add", "add", "remove", "next", "next", "next", "room", "wake", "wake"),
   at: fc.nat(9),
 });
 
 test("the rotation agrees with a list that is sorted for every message", () => {
-  const priorities = [0, 0, 0, 0, 7, 7, -2, -2, 3, 0];
+  const someAlike = fc.constant([0, 0, 0, 0, 7, 7, -2, -2, 3, 0]);
+  const anyAtAll = fc.array(fc.integer(), { minLength: 10, maxLength: 10 });
+  const priorityLists = fc.oneof(someAlike, anyAtAll);
+  const operationLists = fc.array(operation, { maxLength: 150, size: "max" });
   fc.assert(
-    fc.property(fc.array(operation, { maxLength: 150, size: "max" }), (operations) => {
+    fc.property(priorityLists, operationLists, (priorities, operations) => {
       const rotation = new ConsumerRotation();
       const all = priorities.map((priority, index) =>
         testConsumer(queue, new RecordingSink(), { tag: `${index}`, priority }),

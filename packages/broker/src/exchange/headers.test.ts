@@ -2,8 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FieldTable, type FieldValue } from "@haremq/wire";
+import { FieldTable, type FieldValue, fieldText } from "@haremq/wire";
+import fc from "fast-check";
 import { exchangeContract } from "./exchange.contract.ts";
+import { sameHeaderValue } from "./header-value.ts";
 import { headersType } from "./headers.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -118,6 +120,99 @@ test("of names that occur twice the first goes with the first, and so on", () =>
   assert.equal(isMatch(table(["a", one], ["a", two]), table(["a", one], ["a", two])), true);
   assert.equal(isMatch(table(["a", one], ["a", two]), table(["a", two], ["a", one])), false);
   assert.equal(isMatch(table(["a", two]), table(["a", one], ["a", two])), false);
+});
+
+/** The definition: arguments and headers sorted by name and merged. */
+function naiveMatch(args: FieldTable, headers: FieldTable): boolean {
+  const sorted = (table: FieldTable) =>
+    [...table.entries].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
+  const kind = fieldText(args.get("x-match")) ?? "all";
+  const left = sorted(headers);
+  const results = sorted(args)
+    .filter(({ name }) => name !== "x-match")
+    .map(({ name, value }) => {
+      const at = left.findIndex((header) => header.name === name);
+      const [header] = at < 0 ? [] : left.splice(at, 1);
+      return header !== undefined && (value.type === "V" || sameHeaderValue(value, header.value));
+    });
+  return kind === "any" ? results.includes(true) : !results.includes(false);
+}
+
+const entry = fc.tuple(
+  fc.constantFrom("a", "b", "c"),
+  fc.constantFrom<FieldValue>(
+    field("I", 1),
+    field("d", 1),
+    field("l", 2n ** 60n),
+    field("d", 2 ** 60),
+    field("S", Buffer.from("1")),
+    field("x", Buffer.from("1")),
+    field("t", true),
+    field("V", null),
+    field("A", []),
+    field("F", new FieldTable()),
+  ),
+);
+const pattern = fc.record({
+  kind: fc.constantFrom("all", "any"),
+  entries: fc.array(entry, { maxLength: 4 }),
+});
+
+test("the index finds what a comparison with every binding finds, as bindings come and go", () => {
+  fc.assert(
+    fc.property(
+      fc.array(pattern, { maxLength: 12 }),
+      fc.array(fc.array(entry, { maxLength: 20 }), { minLength: 1, maxLength: 6 }),
+      (patterns, messages) => {
+        const matcher = headersType.createMatcher<number>(new FieldTable());
+        const bindings = patterns.map(({ kind, entries }, destination) => {
+          const args = table(["x-match", field("S", Buffer.from(kind))], ...entries);
+          return { destination, routingKey: "", arguments: args };
+        });
+        const bound = new Set(bindings);
+        const check = (): void => {
+          for (const message of messages) {
+            const headers = table(...message);
+            const found = new Set<number>();
+            matcher.match({ routingKeys: [""], headers }, found);
+            const expected = [...bound].filter((each) => naiveMatch(each.arguments, headers));
+            assert.deepEqual(
+              [...found].sort((a, b) => a - b),
+              expected.map(({ destination }) => destination),
+            );
+          }
+        };
+        for (const binding of bindings) matcher.add(binding);
+        check();
+        for (const binding of bindings.filter((_, index) => index % 2 === 0)) {
+          matcher.remove(binding);
+          bound.delete(binding);
+          check();
+        }
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
+
+test("a message is compared only with bindings that ask for a value it has", () => {
+  const matcher = headersType.createMatcher<number>(new FieldTable());
+  let compared = 0;
+  for (let destination = 0; destination < 1000; destination++) {
+    const wanted = Buffer.from(`kind ${destination}`);
+    wanted.equals = (other) => {
+      compared++;
+      return Buffer.compare(wanted, other) === 0;
+    };
+    const args = table(["zone", field("V", null)], ["kind", field("S", wanted)]);
+    matcher.add({ destination, routingKey: "", arguments: args });
+  }
+  const found = new Set<number>();
+  const kind = field("S", Buffer.from("kind 7"));
+  const headers = table(["kind", kind], ["zone", field("I", 1)], ["size", field("I", 1)]);
+  matcher.match({ routingKeys: [""], headers }, found);
+  assert.deepEqual([...found], [7]);
+  assert.equal(compared, 1);
 });
 
 test("an unknown x-match is refused in RabbitMQ's words", () => {

@@ -6,9 +6,9 @@
  * itself never does. An argument without a value (type V) matches if the header is there at all.
  *
  * RabbitMQ sorts arguments and headers by name and merges them. That settles what a name means that
- * occurs twice, and holds here too: its first argument is compared with its first header, its second
- * with its second, and so on. Nothing is sorted for a message, though: an index by name and value
- * finds the few bindings that it may match, which are then compared with care.
+ * occurs twice, and holds here too: its first argument is compared with its first header, its
+ * second with its second, and so on. Nothing is sorted for a message, though: an index by name and
+ * value finds the few bindings that it may match, which are then compared with care.
  */
 
 import { type FieldTable, type FieldValue, fieldText } from "@haremq/wire";

@@ -33,7 +33,9 @@ export class Route<Q> {
   #cache: RouteCache<Q> | null;
   readonly #watches: readonly RouteWatch<Q>[];
 
-  /** With a cache, which then has to take it, the route is valid until something it watches changes. */
+  /**
+   * With a cache, which then has to take it, the route is valid until something it watches changes.
+   */
   constructor(
     routingKey: string,
     queues: readonly Q[],

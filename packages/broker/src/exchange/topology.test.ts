@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import { declareExchange, declareQueue, type TestQueue, targetsOf } from "./exchange.contract.ts";
+import type { Exchange } from "./exchange.ts";
 import type { ExchangeType, MatchedBinding, Matcher } from "./exchange-type.ts";
 import { ExchangeTypes } from "./exchange-types.ts";
 import { Topology } from "./topology.ts";
@@ -223,6 +224,123 @@ describe("alternate exchanges", () => {
   });
 });
 
+describe("a missing alternate exchange", () => {
+  test("is told of once, when a message is lost by it", () => {
+    const topology = new Topology<TestQueue>();
+    const told: string[] = [];
+    topology.onMissingAlternate = ({ name, alternateExchange }) =>
+      told.push(`${name} ${alternateExchange}`);
+    const lost = (exchange: Exchange, count: number): void => {
+      for (let index = 0; index < count; index++) {
+        topology.route(exchange, `${index}`);
+        topology.routeMessage(exchange, [`${index}`], undefined);
+      }
+    };
+    const exchange = declareExchange(topology, "x", "direct", { alternate: "ae" });
+    topology.bind(exchange, declareQueue(topology, "q"), "bound");
+    topology.route(exchange, "bound");
+    assert.deepEqual(told, [], "nothing was lost");
+    lost(exchange, 3000);
+    assert.deepEqual(told.splice(0), ["x ae"]);
+    topology.setAlternateExchange(exchange, "other");
+    lost(exchange, 3);
+    assert.deepEqual(told.splice(0), ["x other"]);
+    const other = declareExchange(topology, "other", "fanout");
+    lost(exchange, 3);
+    assert.deepEqual(told, [], "it exists, though it leads nowhere");
+    topology.removeExchange(other);
+    lost(exchange, 3);
+    assert.deepEqual(told.splice(0), ["x other"], "it came and went");
+    topology.setAlternateExchange(exchange, undefined);
+    lost(exchange, 3);
+    assert.deepEqual(told, []);
+  });
+
+  test("is no matter where the message reaches a queue by another way", () => {
+    const topology = new Topology<TestQueue>();
+    topology.onMissingAlternate = () => assert.fail("the message was not lost");
+    const entry = declareExchange(topology, "entry", "fanout");
+    topology.bind(entry, declareExchange(topology, "x", "direct", { alternate: "ae" }), "");
+    topology.bind(entry, declareQueue(topology, "q"), "");
+    assert.deepEqual(targetsOf(topology, entry, { routingKey: "k" }), ["q"]);
+  });
+});
+
+describe("keys that do not repeat", () => {
+  test("are routed by what is bound at the moment, remembered or not", () => {
+    const topology = new Topology<TestQueue>();
+    const exchange = declareExchange(topology, "x", "topic", { alternate: "ae" });
+    const alternate = declareExchange(topology, "ae", "direct");
+    const queues = Array.from({ length: 40 }, (_, index) => declareQueue(topology, `q${index}`));
+    const rest = declareQueue(topology, "rest");
+    const seen = new Set<boolean>();
+    for (let index = 0; index < 3000; index++) topology.route(exchange, `before.${index}`);
+    for (let index = 0; index < 6000; index++) {
+      const key = `order.${index}.${index % 3}`;
+      // Every key is looked up before and after the binding that concerns it.
+      const before = topology.route(exchange, key);
+      assert.deepEqual(names(before.queues), []);
+      seen.add(before.valid);
+      topology.bind(alternate, rest, key);
+      assert.equal(before.valid, false);
+      assert.deepEqual(names(topology.route(exchange, key).queues), ["rest"]);
+      topology.unbind(alternate, rest, key);
+    }
+    assert.deepEqual(seen, new Set([true, false]), "some are remembered, others are not");
+    for (const queue of queues) {
+      topology.bind(exchange, queue, "order.*.0");
+      topology.bind(exchange, queue, "order.#");
+    }
+    for (let index = 0; index < 3000; index++) {
+      const route = topology.route(exchange, `order.${index}.0`);
+      assert.deepEqual(names(route.queues), names(queues), "each queue once");
+    }
+  });
+
+  test("do not keep a key from being remembered that does", () => {
+    const topology = new Topology<TestQueue>();
+    const exchange = declareExchange(topology, "x", "direct");
+    topology.bind(exchange, declareQueue(topology, "q"), "often");
+    let next = 0;
+    const routeOthers = (count: number): void => {
+      for (const end = next + count; next < end; next++) topology.route(exchange, `${next}`);
+    };
+    routeOthers(20_000);
+    let asked = 0;
+    while (!topology.route(exchange, "often").valid) {
+      routeOthers(1);
+      assert.ok(++asked < 2000, "it is never remembered");
+    }
+    const route = topology.route(exchange, "often");
+    routeOthers(100_000);
+    assert.equal(topology.route(exchange, "often"), route, "it is not soon forgotten");
+  });
+
+  test("share one route where no exchange looks at them", () => {
+    const topology = new Topology<TestQueue>();
+    const queue = declareQueue(topology, "q");
+    const first = declareExchange(topology, "first", "fanout");
+    const second = declareExchange(topology, "second", "fanout", { alternate: "direct" });
+    topology.bind(first, second, "");
+    topology.bind(second, queue, "");
+    const route = topology.route(first, "a");
+    assert.deepEqual(names(route.queues), ["q"]);
+    assert.equal(topology.route(first, "b"), route);
+    const headers = declareExchange(topology, "headers", "headers");
+    assert.equal(topology.route(headers, "a"), topology.route(headers, "b"));
+    // With its last binding gone the message goes on to an exchange that reads the key.
+    const direct = declareExchange(topology, "direct", "direct");
+    topology.bind(direct, queue, "a");
+    assert.equal(route.valid, true);
+    topology.unbind(second, queue, "");
+    assert.equal(route.valid, false);
+    assert.deepEqual(names(topology.route(first, "a").queues), ["q"]);
+    assert.deepEqual(names(topology.route(first, "b").queues), []);
+    topology.removeExchange(direct);
+    assert.equal(topology.route(first, "a"), topology.route(first, "b"));
+  });
+});
+
 describe("remembered routes", () => {
   test("of a hot route survive 50,000 unrelated queues", () => {
     const topology = new Topology<TestQueue>();
@@ -312,6 +430,7 @@ test("a type that was registered later takes part like the others", () => {
   const longest: ExchangeType = {
     name: "x-longest",
     readsMessage: false,
+    readsKey: false,
     isExact: () => false,
     validateBinding: (routingKey) =>
       routingKey === "" ? { explanation: "needs a key" } : undefined,

@@ -12,7 +12,9 @@ export const expirationMaxMs = 315_360_000_000;
 const digitsMax = 12;
 const zero = 0x30;
 
-/** The milliseconds an expiration stands for. Whatever RabbitMQ refuses is refused with its text. */
+/**
+ * The milliseconds an expiration stands for. Whatever RabbitMQ refuses is refused with its text.
+ */
 export function checkExpiration(text: string): number {
   const length = text.length;
   if (length === 0 || length > digitsMax) return parseExpiration(text);

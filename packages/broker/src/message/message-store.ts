@@ -1,12 +1,13 @@
 /**
- * Keeps messages for queues: lays a message out as one record of the log, whatever the number of queues
- * that hold it, and counts the holders. Queues call it; nobody else knows the layout.
+ * Keeps messages for queues: lays a message out as one record of the log, whatever the number of
+ * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
  *     user's words:  | address bytes | properties bytes | body bytes | 0 |
  *     user's bytes:  | address .. | properties .. | body ..               |
  *
- * A message that is to survive a restart for some of its queues is appended to the durable log, with
- * their numbers; every other one lives in memory. Without a data directory there is no durable log.
+ * A message that is to survive a restart for some of its queues is appended to the durable log,
+ * with their numbers; every other one lives in memory. Without a data directory there is no durable
+ * log.
  *
  * This is a hot file.
  */
@@ -37,6 +38,8 @@ export interface StalledQueue {
 export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 
 const noQueues: readonly number[] = [];
+/** What a queue or a channel needs to know of a message, about. */
+const referenceBytes = 32;
 /** Segment number, unit and queue number of a settlement. */
 const settlementBytes = 12;
 
@@ -44,6 +47,10 @@ export class MessageStore {
   readonly #log: MessageLog;
   readonly #durable: DurableLog | undefined;
   #waiting = new Set<DurableWaiter>();
+  /** Places in queues and unsettled deliveries that hold a message. */
+  #references = 0;
+  /** Bytes of messages that are being received. */
+  heldBytes = 0;
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
 
@@ -62,6 +69,7 @@ export class MessageStore {
    * Returns its handle, which the view carries from then on.
    */
   keep(view: MessageView): number {
+    this.#references++;
     if (view.handle !== unstored) {
       this.#log.retain(view.handle);
       return view.handle;
@@ -71,10 +79,11 @@ export class MessageStore {
   }
 
   /**
-   * Stores the viewed message for the durable queues with these numbers, and takes one reference. It
-   * survives once `durablePosition` has reached the `position` after this call.
+   * Stores the viewed message for the durable queues with these numbers, and takes one reference.
+   * It survives once `durablePosition` has reached the `position` after this call.
    */
   keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
+    this.#references++;
     const length = view.addressLength + view.propertiesLength + view.bodyLength;
     return this.#fill(view, this.#log.appendDurable(length, queues, kind));
   }
@@ -100,8 +109,8 @@ export class MessageStore {
   }
 
   /**
-   * Points the view at a stored message, if it is in memory; `load` brings it there. Valid until the
-   * message's last reference is released or the event loop turns.
+   * Points the view at a stored message, if it is in memory; `load` brings it there. Valid until
+   * the message's last reference is released or the event loop turns.
    */
   view(handle: number, view: MessageView): number {
     const log = this.#log;
@@ -138,17 +147,25 @@ export class MessageStore {
   /** A queue could not read its messages; `serve` tries again. */
   onLoadFailed: (queue: StalledQueue, error: Error) => void = () => undefined;
 
+  /** A queue has got a message back from the disk, which the log has counted already. */
+  noteRestored(): void {
+    this.#references++;
+  }
+
   retain(handle: number): void {
+    this.#references++;
     this.#log.retain(handle);
   }
 
   /** Gives one reference back. */
   release(handle: number): void {
+    this.#references--;
     this.#log.release(handle);
   }
 
   /** Gives a durable queue's reference back, and sees to it that a restart knows. */
   settle(handle: number, queue: number): void {
+    this.#references--;
     this.#log.settle(handle, queue);
   }
 
@@ -157,7 +174,9 @@ export class MessageStore {
     if (this.#durable !== undefined) this.#log.noteDelivered(note, handle);
   }
 
-  /** Keeps a message that is not settled yet in memory, for whoever will look at it without waiting. */
+  /**
+   * Keeps a message that is not settled yet in memory, for whoever will look at it without waiting.
+   */
   pin(handle: number): void {
     this.#log.pin(handle);
   }
@@ -233,9 +252,9 @@ export class MessageStore {
     });
   }
 
-  /** Bytes of memory that stored messages occupy. */
+  /** Bytes of memory for messages: stored, half received, and what it takes to know of them. */
   get usedBytes(): number {
-    return this.#log.pool.takenBytes;
+    return this.#log.pool.takenBytes + this.heldBytes + this.#references * referenceBytes;
   }
 
   get liveMessages(): number {

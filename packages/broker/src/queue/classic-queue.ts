@@ -107,6 +107,7 @@ export class ClassicQueue implements Queue {
   }
 
   restore(handle: number, wasDelivered: boolean): void {
+    this.#messages.noteRestored();
     if (wasDelivered) this.#returned.push(this.#tail, handle, 0);
     else this.#ready.push(handle);
     this.#tail++;
@@ -294,7 +295,9 @@ export class ClassicQueue implements Queue {
     else this.#messages.settle(handle, this.storeNumber);
   }
 
-  /** Goes on serving when the message's segment is in memory, and fetches the next one meanwhile. */
+  /**
+   * Goes on serving when the message's segment is in memory, and fetches the next one meanwhile.
+   */
   #load(handle: number): void {
     if (this.#isLoading) return;
     this.#isLoading = true;

@@ -1,8 +1,8 @@
 /**
- * Checks the declaration of a new queue as RabbitMQ does, with its texts and in its order: the type,
- * then the values of the arguments the type knows, then the names that only other types know, then
- * the properties the type cannot have. The session calls it once it knows that the queue is new and
- * that its dead letter exchange is named by a string.
+ * Checks the declaration of a new queue as RabbitMQ does, with its texts and in its order: the
+ * type, then the values of the arguments the type knows, then the names that only other types know,
+ * then the properties the type cannot have. The session calls it once it knows that the queue is
+ * new and that its dead letter exchange is named by a string.
  *
  * Everything that is accepted here is stored with the queue, whether it has an effect or not.
  */

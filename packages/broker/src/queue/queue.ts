@@ -64,8 +64,8 @@ export interface Queue {
   publish(view: MessageView): void;
 
   /**
-   * Takes a message back that a restart has found, behind all others. Those that may have been delivered
-   * come first, and before anything else happens to the queue.
+   * Takes a message back that a restart has found, behind all others. Those that may have been
+   * delivered come first, and before anything else happens to the queue.
    */
   restore(handle: number, wasDelivered: boolean): void;
 
@@ -79,14 +79,15 @@ export interface Queue {
   serve(): void;
 
   /**
-   * Resolves when the first ready message is in memory, so that `get` can take it; undefined if it is,
-   * or there is none.
+   * Resolves when the first ready message is in memory, so that `get` can take it; undefined if it
+   * is, or there is none.
    */
   prepareGet(): Promise<void> | undefined;
 
   /**
-   * Takes the first ready message into the view, if it is in memory. With `noAck` it is settled at once, and the view
-   * must be used before the next call to any queue; otherwise the caller owes its settlement.
+   * Takes the first ready message into the view, if it is in memory. With `noAck` it is settled at
+   * once, and the view must be used before the next call to any queue; otherwise the caller owes
+   * its settlement.
    */
   get(noAck: boolean, view: MessageView): PulledMessage | undefined;
 

@@ -9,7 +9,9 @@ import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.t
 
 const none = {};
 
-/** What the declaration of a queue is refused with, given what it differs in from the present one. */
+/**
+ * What the declaration of a queue is refused with, given what it differs in from the present one.
+ */
 function queueDifference(
   current: { owner?: object | null; args?: Record<string, unknown> },
   received: {

@@ -2,8 +2,8 @@
  * How RabbitMQ writes field types and values into its error texts: the types by the names of its
  * codec, the values as Erlang terms. The checks of declarations use it, on the control plane only.
  *
- * RabbitMQ breaks a term that does not fit into 80 columns over several lines. That is done here for
- * the pairs that clients can really provoke; tables and arrays stay on one line.
+ * RabbitMQ breaks a term that does not fit into 80 columns over several lines. That is done here
+ * for the pairs that clients can really provoke; tables and arrays stay on one line.
  */
 
 import {
@@ -142,8 +142,8 @@ function isPrintable(octets: Buffer): boolean {
 }
 
 /**
- * The shortest digits that mean the number, as JavaScript finds them too, but with a digit on either
- * side of the point, and with an exponent wherever that is shorter.
+ * The shortest digits that mean the number, as JavaScript finds them too, but with a digit on
+ * either side of the point, and with an exponent wherever that is shorter.
  */
 function floatTerm(value: number): string {
   if (value === 0) return Object.is(value, -0) ? "-0.0" : "0.0";

@@ -255,7 +255,7 @@ test("the right to use one virtual host is none to use another", async () => {
   const { broker, users, connect } = givenBroker();
   broker.createVhost("v");
   connect();
-  users.setPermissions("u", "v", { configure: "", write: "", read: "" });
+  await users.setPermissions("u", "v", { configure: "", write: "", read: "" });
   const session = broker.openSession({ name: "u", tags: [] }, "v");
   assert.equal(
     await outcomeOf(() => session.declareQueue(queueNamed("q"))),
@@ -268,7 +268,7 @@ test("permissions that change count at once, and the session's epoch tells", asy
   const session = connect();
   session.exchangeToPublish("x");
   const epoch = session.accessEpoch;
-  users.setPermissions("u", "/", { ...allPermissions, write: "" });
+  await users.setPermissions("u", "/", { ...allPermissions, write: "" });
   assert.ok(session.accessEpoch > epoch);
   assert.equal(
     await outcomeOf(() => session.exchangeToPublish("x")),

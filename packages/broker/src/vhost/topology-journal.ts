@@ -1,10 +1,11 @@
 /**
- * Keeps durable topology in the metadata store, and finds it there at the start. Virtual hosts call it
- * before they show a change; what it reads is what they begin with. How records look is the store's
- * matter (topology-records.ts there); here they become what the broker works with, and back.
+ * Keeps durable topology in the metadata store, and finds it there at the start. Virtual hosts call
+ * it before they show a change; what it reads is what they begin with. How records look is the
+ * store's matter (topology-records.ts there); here they become what the broker works with, and
+ * back.
  *
- * Queue numbers are what the message store calls queues. They are never used again, not even that of
- * a queue that was the last to get one: messages of a deleted queue have no way back.
+ * Queue numbers are what the message store calls queues. They are never used again, not even that
+ * of a queue that was the last to get one: messages of a deleted queue have no way back.
  */
 
 import {

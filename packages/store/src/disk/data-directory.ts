@@ -40,7 +40,8 @@ export interface DataDirectoryOptions {
   readonly lock: (directory: string) => DirectoryLock;
 }
 
-interface Version {
+/** What a data directory says of itself. */
+export interface DataVersion {
   readonly format: number;
   readonly nodeId: string;
 }
@@ -84,11 +85,12 @@ export class DataDirectory {
   }
 }
 
-async function readVersion(disk: Disk, directory: string): Promise<Version | undefined> {
+/** Undefined if the directory is none yet. Throws a DataDirectoryError if it cannot be read. */
+export async function readVersion(disk: Disk, directory: string): Promise<DataVersion | undefined> {
   const path = join(directory, versionName);
   const text = await readText(disk, path);
   if (text === undefined) return undefined;
-  let version: Partial<Version>;
+  let version: Partial<DataVersion>;
   try {
     version = Object(JSON.parse(text));
   } catch (error) {
@@ -127,7 +129,7 @@ async function readText(disk: Disk, path: string): Promise<string | undefined> {
   }
 }
 
-async function create(disk: Disk, directory: string, random: Random): Promise<Version> {
+async function create(disk: Disk, directory: string, random: Random): Promise<DataVersion> {
   const names = await disk.list(directory);
   const isOurs = (name: string): boolean => name === unfinishedName || name.startsWith(lockName);
   // A file system of its own has lost+found at its root.

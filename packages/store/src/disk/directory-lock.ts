@@ -61,6 +61,18 @@ export function lockDirectory(directory: string): DirectoryLock {
   };
 }
 
+/**
+ * Throws a DataDirectoryError if a living process holds the directory. Changes nothing: for those
+ * who only look, before they look and once more when they have.
+ */
+export function demandUnlocked(directory: string): void {
+  const path = join(directory, lockName);
+  const holder = readClaim(path);
+  if (holder?.pid !== undefined && isAlive(holder, ownIdentity())) {
+    throw inUse(directory, path, holder);
+  }
+}
+
 function acquire(directory: string, path: string, claimPath: string, own: Claim): void {
   while (!linkNew(claimPath, path)) {
     const holder = readClaim(path);
@@ -140,7 +152,7 @@ function removeLeftovers(directory: string, own: Claim): void {
   }
 }
 
-function inUse(directory: string, path: string, holder: Claim): DataDirectoryError {
+function inUse(directory: string, path: string, holder: ProcessIdentity): DataDirectoryError {
   const who = holder.pid === process.pid ? "this very process" : `process ${holder.pid}`;
   // Where processes cannot be told apart but by their number, only a human can know better.
   const doubt = holder.startTicks === null ? ` If that is something else, remove ${path}.` : "";

@@ -1,13 +1,14 @@
 /**
  * Keeps the disk within twice of what lives: a full segment of which the greater part is garbage is
- * written anew, with its living records only. Their units stay what they are, so nobody else notices.
+ * written anew, with its living records only. Their units stay what they are, so nobody else
+ * notices.
  *
  *     before:  | dead | A | dead | dead | B | dead |      after:  | A | B |
  *
- * Settlements of living records, of which other queues still want something, go into the records, in
- * place of the queues' numbers; all that is left of the sidecar is how far queues have delivered. The new
- * file and its index are safe before the old ones go. One segment at a time, that with the least to write
- * first: it frees most.
+ * Settlements of living records, of which other queues still want something, go into the records,
+ * in place of the queues' numbers; all that is left of the sidecar is how far queues have
+ * delivered. The new file and its index are safe before the old ones go. One segment at a time,
+ * that with the least to write first: it frees most.
  */
 
 import { type Disk, DiskError } from "../disk/disk.ts";
@@ -36,8 +37,8 @@ export class Compaction {
   }
 
   /**
-   * Compacts whatever has become more than half garbage; resolves when nothing is left to do: true, or
-   * false if the disk did not let it, or something has to be waited for.
+   * Compacts whatever has become more than half garbage; resolves when nothing is left to do: true,
+   * or false if the disk did not let it, or something has to be waited for.
    */
   run(): Promise<boolean> {
     this.#running ??= this.#compactAll().finally(() => {
@@ -51,7 +52,9 @@ export class Compaction {
     return this.#running;
   }
 
-  /** Whether a segment is due: it is more than half garbage, and writing it anew makes it smaller. */
+  /**
+   * Whether a segment is due: it is more than half garbage, and writing it anew makes it smaller.
+   */
   isDue(segment: Segment): boolean {
     if (!segment.isIndexed || segment.isBusy || segment.isDoomed) return false;
     // What is dead because of a group that is not safe yet may still be needed.
@@ -99,6 +102,8 @@ export class Compaction {
     segment.isCompacting = true;
     try {
       const delivered = segment.hasSidecar ? await this.#takeSidecar(segment) : new Map();
+      // A group may have settled some of them meanwhile.
+      if (!this.#files.isFree(segment)) return true;
       const packed = packRecords(segment);
       const generation = segment.nextGeneration();
       await this.#write(segment.number, generation, packed);

@@ -1,7 +1,7 @@
 /**
  * CRC-32C (Castagnoli) over runs of 32-bit words: the checksum of everything the log writes. Eight
- * tables take eight bytes a step, 0.6 ns a byte. The words must be little-endian, which the log checks
- * once when it opens. This is a hot file.
+ * tables take eight bytes a step, 0.6 ns a byte. The words must be little-endian, which the log
+ * checks once when it opens. This is a hot file.
  */
 
 const polynomial = 0x82f63b78;

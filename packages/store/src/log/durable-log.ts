@@ -1,7 +1,7 @@
 /**
- * A message log with a disk under it: opens the files of a data directory, recovers what is in them, and
- * keeps memory and disk within their bounds. The broker opens one per node; without a data directory it
- * uses a bare MessageLog.
+ * A message log with a disk under it: opens the files of a data directory, recovers what is in
+ * them, and keeps memory and disk within their bounds. The broker opens one per node; without a
+ * data directory it uses a bare MessageLog.
  *
  *     DIRECTORY/log/         segments, indexes, sidecars of durable records
  *     DIRECTORY/spill/       transient records that memory was too small for; emptied at every start
@@ -100,7 +100,8 @@ export class DurableLog {
     });
     await recovery.run();
     durable.recoveredRecords = recovery.records;
-    files.start();
+    await files.start();
+    durable.#onChange();
     return durable;
   }
 

@@ -1,9 +1,10 @@
 /**
  * The names in the log's directory: creates files there and removes them, in an order that holds on
- * the disk, too. A file system may keep the second of two removals over a power loss and lose the first;
- * if the second was that of the settlements, and the first that of the records, every message would
- * come back. So a removal can be told to follow another, and then waits until the directory has been
- * synced in between. Nobody else waits: whoever creates a file has to sync the directory anyway.
+ * the disk, too. A file system may keep the second of two removals over a power loss and lose the
+ * first; if the second was that of the settlements, and the first that of the records, every
+ * message would come back. So a removal can be told to follow another, and then waits until the
+ * directory has been synced in between. Nobody else waits: whoever creates a file has to sync the
+ * directory anyway.
  *
  *     remove records, sync of the directory for whatever reason, remove index and settlements
  */
@@ -84,7 +85,9 @@ export class LogDirectory {
 
   // Removal
 
-  /** Has files with records removed, by the next sweep: after the other removal, even on the disk. */
+  /**
+   * Has files with records removed, by the next sweep: after the other removal, even on the disk.
+   */
   removeRecords(paths: readonly string[], bytes: number, after?: FileRemoval): FileRemoval {
     return this.#add({ paths, bytes, after, hasRecords: true });
   }
@@ -113,7 +116,9 @@ export class LogDirectory {
     return this.#removals.some(({ hasRecords }) => hasRecords);
   }
 
-  /** Removes what may go. Returns false if something could not be removed and has to be tried again. */
+  /**
+   * Removes what may go. Returns false if something could not be removed and has to be tried again.
+   */
   async sweep(): Promise<boolean> {
     let isClean = true;
     const left: FileRemoval[] = [];

@@ -1,15 +1,15 @@
 /**
- * The files of the message log: writes what is appended, in order and in groups, notes settlements in
- * sidecars, removes the files of dead segments. One round at a time:
+ * The files of the message log: writes what is appended, in order and in groups, notes settlements
+ * in sidecars, removes the files of dead segments. One round at a time:
  *
  *     1. write and sync all records appended so far, segment after segment, telling those who wait
  *     2. append the settlements gathered before the round to their sidecars
  *     3. remove the segments that had died before the round
  *
- * So a settlement or a removal never reaches the disk before a record that was appended earlier. When
- * records cannot be written nothing more is told durable until they can, and whole rounds are tried
- * again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its queues are
- * drained; only what was settled with a group that waits has to wait with it.
+ * So a settlement or a removal never reaches the disk before a record that was appended earlier.
+ * When records cannot be written nothing more is told durable until they can, and whole rounds are
+ * tried again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its
+ * queues are drained; only what was settled with a group that waits has to wait with it.
  *
  * Invariants:
  * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
@@ -50,6 +50,7 @@ const retryDelayMs = 500;
 export class LogFiles implements LogDisk {
   readonly #log: MessageLog;
   readonly #options: LogFilesOptions;
+  readonly #disk: Disk;
   readonly #writer: SegmentWriter;
   readonly #sidecars: Sidecars;
   readonly directory: LogDirectory;
@@ -75,6 +76,7 @@ export class LogFiles implements LogDisk {
     const { disk, clock, confirmLevel, sizes } = options;
     this.#log = log;
     this.#options = options;
+    this.#disk = disk;
     const directory = new LogDirectory(disk, options.directory);
     this.directory = directory;
     this.#sidecars = new Sidecars(disk, directory);
@@ -128,7 +130,9 @@ export class LogFiles implements LogDisk {
   // Rounds
 
   /** From now on, files are written. */
-  start(): void {
+  async start(): Promise<void> {
+    // Files without a single record must not be found beside those of later segments.
+    await this.#sweep();
     this.#isStarted = true;
     if (this.#isScheduled) this.#schedule();
   }
@@ -193,6 +197,7 @@ export class LogFiles implements LogDisk {
       const segment = this.#unwritten[0];
       if (segment === undefined) return;
       if (this.#needNotBeWritten(segment)) {
+        if (segment.fileBytes > 0) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
       } else if (segment.isSuspect) {
@@ -216,6 +221,16 @@ export class LogFiles implements LogDisk {
   #needNotBeWritten(segment: Segment): boolean {
     if (!segment.isDoomed || segment.hasSettlements || !this.isFree(segment)) return false;
     return segment.fileBytes === 0 || this.#fault !== undefined;
+  }
+
+  /** A file without an end must not be found beside that of a later segment. */
+  async #dropUnfinished(segment: Segment): Promise<void> {
+    const file = segment.file;
+    segment.file = null;
+    await file?.close();
+    await this.#disk.remove(this.directory.recordsPath(segment));
+    await this.directory.sync();
+    segment.fileBytes = 0;
   }
 
   /** Whether the groups are durable that have settled some of its records. */
@@ -280,7 +295,8 @@ export class LogFiles implements LogDisk {
       if (failure !== undefined) this.#tryLater();
       if (!isPossible || failure !== undefined) areNoted = false;
       if (segment.settlements.length === 0) continue;
-      // What has come meanwhile, or could not be noted. The end of a compaction or of a fault is told.
+      // What has come meanwhile, or could not be noted. The end of a compaction or of a fault is
+      // told.
       this.#settled.add(segment);
       if (isPossible) this.#wakeUpIn(settlementDelayMs);
     }
@@ -288,7 +304,8 @@ export class LogFiles implements LogDisk {
   }
 
   /**
-   * Makes all settlements safe that have been made so far. Returns false if that is not possible now.
+   * Makes all settlements safe that have been made so far. Returns false if that is not possible
+   * now.
    */
   secureSettlements(): Promise<boolean> {
     if (this.#isClosed || this.#fault !== undefined) return Promise.resolve(false);
@@ -381,7 +398,10 @@ export class LogFiles implements LogDisk {
     this.#wakeUpIn(settlementDelayMs);
   }
 
-  /** Index and sidecar of the dead wait for a sync of the directory, unless they add up to something. */
+  /**
+   * Index and sidecar of the dead wait for a sync of the directory, unless they add up to
+   * something.
+   */
   async #sweep(): Promise<void> {
     const { directory } = this;
     let isClean = await directory.sweep();
@@ -433,15 +453,10 @@ export class LogFiles implements LogDisk {
 
   /** Ends the last segment with its index, and closes all files. */
   async close(): Promise<void> {
+    this.#log.endTail();
     await this.settleDown();
     this.#isClosed = true;
     this.#timer?.cancel();
-    const tail = this.#log.tailSegment;
-    const isWritten = tail !== null && tail.fileBytes > 0 && tail.writtenTo === tail.tail;
-    if (isWritten && this.#fault === undefined && !tail.isDoomed) {
-      tail.isFull = true;
-      this.#finish(tail);
-    }
     await this.#indexing;
     if (this.directory.hasRemovals) {
       await caught(this.directory.sync());

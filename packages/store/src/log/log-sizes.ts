@@ -1,4 +1,7 @@
-/** How large the log's pieces are. Tests and simulations make them small, nobody else has a reason to. */
+/**
+ * How large the log's pieces are. Tests and simulations make them small, nobody else has a reason
+ * to.
+ */
 
 export interface LogSizes {
   /** A segment of durable records, in memory and on disk. */

@@ -1,15 +1,15 @@
 /**
- * The message log: where the bytes of all messages of a node live, in memory and, as far as they are to
- * survive, on disk. It knows nothing of AMQP: a record is four words and a run of bytes of its user's,
- * and the numbers of the queues that it is meant for.
+ * The message log: where the bytes of all messages of a node live, in memory and, as far as they
+ * are to survive, on disk. It knows nothing of AMQP: a record is four words and a run of bytes of
+ * its user's, and the numbers of the queues that it is meant for.
  *
  *     append -> | segment 7, full | segment 8, full | segment 9, filling |   one for all queues
  *                                      written, synced ^    ^ only in memory
  *
  * Every record has a handle, a number; queues hold handles. A record lives while somebody holds a
- * reference to it; a segment without living records is gone, in memory and on disk. Records that are
- * to survive are written by one flush at a time, which takes along all that has come meanwhile, in the
- * order in which it came: what is durable is always a prefix of what was appended.
+ * reference to it; a segment without living records is gone, in memory and on disk. Records that
+ * are to survive are written by one flush at a time, which takes along all that has come meanwhile,
+ * in the order in which it came: what is durable is always a prefix of what was appended.
  *
  * Invariants:
  * - A handle is slot x units a slot + unit. Handles of living records are unique and never change.
@@ -23,6 +23,7 @@ import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import {
   bytesWord,
   headBytes,
+  headWords,
   kindAndTargets,
   kindOf,
   kindWord,
@@ -56,8 +57,8 @@ export interface LogDisk {
   /** Who held the segment in memory does so no longer. */
   letGo(segment: Segment): void;
   /**
-   * Nothing lives in the segment any more: its files may go. Returns false to keep the segment for the
-   * time being, and forgets it later.
+   * Nothing lives in the segment any more: its files may go. Returns false to keep the segment for
+   * the time being, and forgets it later.
    */
   onDead(segment: Segment): boolean;
 }
@@ -127,12 +128,12 @@ export class MessageLog {
     if (disk === undefined) return this.appendTransient(length);
     const size = recordBytes(queues.length, length);
     let segment = this.#durable;
-    if (segment === null || segment.tail + size > segment.bytes!.length) {
-      if (size > this.#segmentBytes) {
+    if (segment === null || segment.tail + size + headBytes > segment.bytes!.length) {
+      if (size + headBytes > this.#segmentBytes) {
         // Positions grow along the segments, so the one being filled ends here.
         if (segment !== null) this.#finish(segment);
         this.#durable = null;
-        segment = this.#alone("durable", size);
+        segment = this.#alone("durable", size + headBytes);
       } else {
         segment = this.#turn("durable");
       }
@@ -144,35 +145,53 @@ export class MessageLog {
       this.groupPosition = this.position;
       if (kind === RecordKind.Settlements) segment.hasSettlements = true;
     }
+    if (segment.isFull) this.appendEnd(segment);
     disk.onAppend(segment);
     return handle;
   }
 
   /**
-   * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a group
-   * of records, the last of kind GroupEnd and appended in one go, is valid as a whole or not at all.
+   * Makes sure that durable records of so many bytes, each with its head, lie in one segment: a
+   * group of records, the last of kind GroupEnd and appended in one go, is valid as a whole or not
+   * at all.
    */
   beginGroup(bytes: number): void {
     const segment = this.#durable;
     if (this.disk === undefined) return;
-    if (segment !== null && segment.tail + bytes <= segment.bytes!.length) return;
+    const capacity = Math.max(this.#segmentBytes, (bytes + headBytes + 7) & ~7);
+    if (segment !== null && segment.tail + bytes + headBytes <= segment.bytes!.length) return;
     if (bytes > groupBytesMax) throw new RangeError(`a group of ${bytes} bytes is too large`);
-    const capacity = Math.max(this.#segmentBytes, (bytes + 7) & ~7);
-    this.#durable = this.#newSegment("durable", capacity, slotsFor(bytes));
     if (segment !== null) this.#finish(segment);
+    this.#durable = this.#newSegment("durable", capacity, slotsFor(bytes));
   }
 
   /**
-   * Notes in the segment how much of it is synced, if there is room: so that recovery can tell damage
-   * from a tail that was never finished. Nobody holds the mark.
+   * Notes in the segment how much of it is synced, if there is room: so that recovery can tell
+   * damage from a tail that was never finished.
    */
   appendMark(segment: Segment): void {
-    if (segment !== this.#durable || segment.tail + headBytes > segment.bytes!.length) return;
-    this.#appendTo(segment, headBytes, noQueues);
-    this.words[this.word + kindWord] = kindAndTargets(RecordKind.Mark, 0);
-    this.words[this.word + userWord] = segment.syncedTo;
+    const hasRoom = segment.tail + 2 * headBytes <= segment.bytes!.length;
+    if (segment.isFull || !hasRoom) return;
+    this.#appendOwn(segment, RecordKind.Mark, segment.syncedTo);
+  }
+
+  /**
+   * The segment is full: recovery learns from the end, for which there is always room, that it was.
+   */
+  appendEnd(segment: Segment): void {
+    this.#appendOwn(segment, RecordKind.End, 0);
+  }
+
+  /** A record that nobody holds. Whoever is just filling another does not notice. */
+  #appendOwn(segment: Segment, kind: number, userValue: number): void {
+    const words = segment.words!;
+    const word = segment.tail >>> 2;
+    words.fill(0, word, word + headWords);
+    words[word + bytesWord] = headBytes;
+    words[word + kindWord] = kindAndTargets(kind, 0);
+    words[word + userWord] = userValue;
+    segment.addOwn(headBytes);
     this.position += headBytes;
-    segment.dropMark(this.word >>> 1);
   }
 
   #appendTo(segment: Segment, size: number, queues: readonly number[]): number {
@@ -210,7 +229,10 @@ export class MessageLog {
     this.contentStart = (word << 2) + headBytes + (words[word + kindWord]! >>> 8) * 4;
   }
 
-  /** Whether the record, which is resident, has turned out damaged: nothing is left but to settle it. */
+  /**
+   * Whether the record, which is resident, has turned out damaged: nothing is left but to settle
+   * it.
+   */
   isLost(handle: number): boolean {
     const segment = this.segments[Math.floor(handle / slotUnits)]!;
     return kindOf(segment.words!, (handle - segment.slot * slotUnits) << 1) === RecordKind.Lost;
@@ -232,13 +254,15 @@ export class MessageLog {
     const unit = handle - segment.slot * slotUnits;
     const isDead = segment.release(unit);
     if (segment.durability === "durable" && this.disk !== undefined) {
-      const isWritten = unit << unitBits < segment.writtenTo || segment.isBusy;
-      const isGrouped = this.groupPosition > this.durablePosition;
-      if (isGrouped) this.#keepForGroup(segment, unit);
+      const start = unit << unitBits;
+      const group = this.groupPosition;
+      if (group > this.durablePosition && segment.positionBase + start < group) {
+        this.#keepForGroup(segment, unit);
+      }
       // What dies before it was written is written as dead, or not at all.
-      const isMessage =
-        segment.words !== null && kindOf(segment.words, unit << 1) === RecordKind.Message;
-      if (isWritten || isGrouped || !isDead || !isMessage) {
+      const isWritten = start < segment.writtenTo || segment.isBusy;
+      const isKept = isWritten || !isDead || segment.keptUnits?.has(unit) === true;
+      if (isKept || kindOf(segment.words!, unit << 1) !== RecordKind.Message) {
         segment.settlements.push(unit, queue);
         this.disk.onSettlement(segment);
       }
@@ -268,8 +292,8 @@ export class MessageLog {
   }
 
   /**
-   * The note's queue has delivered its messages up to this record for the first time, which a restart
-   * is to know: they may have been seen.
+   * The note's queue has delivered its messages up to this record for the first time, which a
+   * restart is to know: they may have been seen.
    */
   noteDelivered(note: DeliveryNote, handle: number): void {
     const segment = this.segments[Math.floor(handle / slotUnits)]!;
@@ -300,8 +324,8 @@ export class MessageLog {
   }
 
   /**
-   * The settlement may be part of a group that is not durable yet. Should the group be lost, the record
-   * must not be.
+   * The settlement may be part of a group that is not durable yet. Should the group be lost, the
+   * record must not be.
    */
   #keepForGroup(segment: Segment, unit: number): void {
     segment.isSettledByGroups = true;
@@ -335,7 +359,10 @@ export class MessageLog {
   /** Makes a segment for one that was found on disk; its memory comes when it is needed. */
   adopt(number: number, bytes: number): Segment {
     this.reserveNumber(number);
-    return this.#addSegment("durable", number, slotsFor(bytes));
+    const segment = this.#addSegment("durable", number, slotsFor(bytes));
+    // Before everything that is appended from now on.
+    segment.positionBase = -bytes;
+    return segment;
   }
 
   /** No segment to come has this number, nor a lower one. */
@@ -343,10 +370,13 @@ export class MessageLog {
     this.#nextNumber = Math.max(this.#nextNumber, number + 1);
   }
 
-  /** A segment that was found on disk, and is in memory, but not trusted to be safe: as if appended. */
-  appendAgain(segment: Segment): void {
+  /**
+   * A segment that was found on disk, and is in memory, but not trusted to be safe: as if appended.
+   */
+  appendAgain(segment: Segment, hasEnd: boolean): void {
     segment.positionBase = this.position;
     this.position += segment.tail;
+    if (!hasEnd) this.appendEnd(segment);
     this.disk!.onAppend(segment);
   }
 
@@ -361,12 +391,20 @@ export class MessageLog {
     return this.#durable;
   }
 
-  /** Ends the durable segment that is being filled if nothing in it lives: it need not be written. */
+  /** Nothing more is appended to the segment that is being filled. */
+  endTail(): void {
+    const segment = this.#durable;
+    this.#durable = null;
+    if (segment === null) return;
+    this.#finish(segment);
+  }
+
+  /**
+   * Ends the durable segment that is being filled if nothing in it lives: it need not be written.
+   */
   endDeadTail(): void {
     const segment = this.#durable;
-    if (segment === null || segment.liveRecords > 0 || segment.isBusy) return;
-    this.#durable = null;
-    this.#finish(segment);
+    if (segment !== null && segment.liveRecords === 0 && !segment.isBusy) this.endTail();
   }
 
   get stats(): LogStats {
@@ -391,15 +429,17 @@ export class MessageLog {
   #turn(durability: Durability): Segment {
     const capacity = durability === "durable" ? this.#segmentBytes : this.#transientSegmentBytes;
     const old = durability === "durable" ? this.#durable : this.#transient;
+    // First the old one, whose end still moves the position.
+    if (old !== null) this.#finish(old);
     const segment = this.#newSegment(durability, capacity);
     if (durability === "durable") this.#durable = segment;
     else this.#transient = segment;
-    if (old !== null) this.#finish(old);
     return segment;
   }
 
   #finish(segment: Segment): void {
     segment.isFull = true;
+    if (segment.durability === "durable" && segment.tail > 0) this.appendEnd(segment);
     if (segment.liveRecords === 0) this.#onSegmentDead(segment);
   }
 

@@ -1,6 +1,6 @@
 /**
- * Keeps what was found damaged: bytes that can no longer be believed are copied into a file of their
- * own, for whoever wants to look into them, and reported. Called by recovery and by loads.
+ * Keeps what was found damaged: bytes that can no longer be believed are copied into a file of
+ * their own, for whoever wants to look into them, and reported. Called by recovery and by loads.
  */
 
 import { join } from "node:path";
@@ -23,6 +23,10 @@ export class Quarantine {
   /** Reports the bytes [from, from + bytes.length) of a segment. */
   async keep(segmentNumber: number, from: number, bytes: Buffer): Promise<void> {
     const { disk, directory, onDamage } = this.#options;
+    if (bytes.length === 0) {
+      onDamage(`segment ${segmentNumber} ends at byte ${from}, before its end`);
+      return;
+    }
     const to = from + bytes.length;
     const name = `${segmentNumber}-${from}-${to}`;
     const what = `segment ${segmentNumber} is damaged from byte ${from} to ${to}`;

@@ -1,6 +1,6 @@
 /**
- * The layout of a record, in memory and on disk alike. Records lie one after the other in a segment,
- * aligned to eight bytes.
+ * The layout of a record, in memory and on disk alike. Records lie one after the other in a
+ * segment, aligned to eight bytes.
  *
  *     word  0           1          2        3                4 .. 7
  *          +-----------+----------+--------+----------------+------------------------+
@@ -9,9 +9,9 @@
  *          | queue numbers, 32 bits each | the user's bytes, padded                  |
  *          +-----------------------------+-------------------------------------------+
  *
- * `references` counts the holders while the record is in memory; what is on disk of it means nothing,
- * so the checksum covers everything behind itself. A record that was dead before it was ever written
- * is marked `dead`, and its checksum covers its head only: nobody will read the rest.
+ * `references` counts the holders while the record is in memory; what is on disk of it means
+ * nothing, so the checksum covers everything behind itself. A record that was dead before it was
+ * ever written is marked `dead`, and its checksum covers its head only: nobody will read the rest.
  *
  * This is a hot file.
  */
@@ -38,16 +38,24 @@ export const RecordKind = {
   /** The last message of a group, which makes all of it valid. */
   GroupEnd: 4,
   /**
-   * Settlements that are valid with their group, before its end: their number in the first word, then
-   * triples of segment number, unit, queue number. Who appends it settles the same with `settle` at
-   * once and releases the record: the log sees to it that it goes no sooner than they are noted.
+   * Settlements that are valid with their group, before its end: their number in the first word,
+   * then triples of segment number, unit, queue number. Who appends it settles the same with
+   * `settle` at once and releases the record: the log sees to it that it goes no sooner than they
+   * are noted.
    */
   Settlements: 5,
   /** Says in its first word how much of its segment had been synced when it was written. */
   Mark: 6,
   /** Stands in for a message that was found damaged, until its queues have settled it. */
   Lost: 7,
+  /** The last record of a segment. */
+  End: 8,
 } as const;
+
+/** Whether it is the log's own, which nobody holds and no index lists. */
+export function isBookkeeping(kind: number): boolean {
+  return kind === RecordKind.Dead || kind === RecordKind.Mark || kind === RecordKind.End;
+}
 
 /** In place of a queue's number: it has settled the record. */
 export const noQueue = -1;
@@ -76,8 +84,8 @@ export function sealRecord(words: Int32Array, word: number): void {
 }
 
 /**
- * Marks a record as dead, and seals what is left of its meaning. Members of a group are never marked,
- * for the others depend on them.
+ * Marks a record as dead, and seals what is left of its meaning. Members of a group are never
+ * marked, for the others depend on them.
  */
 export function sealDeadRecord(words: Int32Array, word: number): void {
   words[word + kindWord] = kindAndTargets(RecordKind.Dead, 0);
@@ -100,7 +108,7 @@ export function isRecord(words: Int32Array, word: number, endWord: number): bool
   const bytes = words[word + bytesWord]!;
   if (bytes < headBytes || (bytes & 7) !== 0 || word + (bytes >>> 2) > endWord) return false;
   const kind = kindOf(words, word);
-  if (kind < RecordKind.Message || kind > RecordKind.Lost) return false;
+  if (kind < RecordKind.Message || kind > RecordKind.End) return false;
   if (headBytes + targetsOf(words, word) * 4 > bytes) return false;
   return words[word + checksumWord] === checksum(words, word);
 }

@@ -24,7 +24,9 @@ export class Settled {
   }
 }
 
-/** Settlements that were made in a group with messages: pairs of unit and queue, by segment number. */
+/**
+ * Settlements that were made in a group with messages: pairs of unit and queue, by segment number.
+ */
 export class GroupedSettlements {
   readonly #pairs = new Map<number, number[]>();
 

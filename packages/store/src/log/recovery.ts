@@ -1,14 +1,14 @@
 /**
- * Finds out, when the log opens, what is in its files: which records live, for which queues, in which
- * order. It reads indexes; records are read only where an index is missing, in the segments that were
- * not full when the broker ended.
+ * Finds out, when the log opens, what is in its files: which records live, for which queues, in
+ * which order. It reads indexes; records are read only where an index is missing, in the segments
+ * that were not full when the broker ended.
  *
  *     1. for each segment: choose among its files, learn which settlements came with groups
  *     2. for each segment: tell whose its records are, and make it part of the log
  *
- * What was read of a segment without an index may never have reached the disk, even if the operating
- * system shows it. So such a segment counts as appended again, and the first round writes it to a new
- * file. Recovery itself writes hardly anything: it also works on a full disk.
+ * What was read of a segment without an index may never have reached the disk, even if the
+ * operating system shows it. So such a segment counts as appended again, and the first round writes
+ * it to a new file. Recovery itself writes hardly anything: it also works on a full disk.
  */
 
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
@@ -16,7 +16,15 @@ import { type FileRemoval, readWhole, writeSafely } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Quarantine } from "./quarantine.ts";
-import { headBytes, kindOf, kindWord, noQueue, RecordKind, userWord } from "./record.ts";
+import {
+  headBytes,
+  isBookkeeping,
+  kindOf,
+  kindWord,
+  noQueue,
+  RecordKind,
+  userWord,
+} from "./record.ts";
 import { GroupedSettlements, Settled } from "./recovered-settlements.ts";
 import { type FoundSegment, findSegments } from "./recovery-files.ts";
 import type { Segment } from "./segment.ts";
@@ -38,13 +46,16 @@ export interface RecoveryOptions {
   readonly files: LogFiles;
   readonly quarantine: Quarantine;
   /**
-   * Called for each record and each queue that it is still meant for, in the order in which they were
-   * appended. Returns whether the queue exists; otherwise the record is not kept for it.
+   * Called for each record and each queue that it is still meant for, in the order in which they
+   * were appended. Returns whether the queue exists; otherwise the record is not kept for it.
    */
   onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
 }
 
-/** A segment whose file has been chosen; or whose records have been scanned, which are in memory then. */
+/**
+ * A segment whose file has been chosen; or whose records have been scanned, which are in memory
+ * then.
+ */
 interface Chosen {
   readonly found: FoundSegment;
   readonly generation: number;
@@ -64,7 +75,9 @@ export class Recovery {
   /** By queue number. */
   readonly #delivered = new Map<number, { readonly segment: number; readonly unit: number }>();
   readonly #settledByGroups: Segment[] = [];
-  /** Nothing is removed before the directory has been synced: what replaces it may not be safe yet. */
+  /**
+   * Nothing is removed before the directory has been synced: what replaces it may not be safe yet.
+   */
   readonly #barrier: FileRemoval;
   /** Records that are still wanted by a queue. */
   records = 0;
@@ -201,7 +214,8 @@ export class Recovery {
         ? Math.max(...versions.map((each) => each.length)) << 2
         : unpackedBytes(first);
     const { log } = this.#options;
-    const bytes = log.pool.take(log.slabBytesFor(length));
+    // With room for an end.
+    const bytes = log.pool.take(log.slabBytesFor(length + headBytes));
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     const scanned =
       plain.length > 0 ? scanRecords(versions, words, isLast) : unpackRecords(first, words);
@@ -229,8 +243,7 @@ export class Recovery {
     const { files } = this.#options;
     const writer = new IndexWriter();
     for (const unit of scanned.units) {
-      const kind = kindOf(scanned.words, unit << 1);
-      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      if (isBookkeeping(kindOf(scanned.words, unit << 1))) continue;
       addToIndex(writer, scanned.words, unit);
     }
     const encoded = writer.finish(scanned.tail, false);
@@ -317,7 +330,7 @@ export class Recovery {
       const word = unit << 1;
       const kind = kindOf(words, word);
       if (kind === RecordKind.Settlements) segment.hasSettlements = true;
-      if (kind === RecordKind.Dead || kind === RecordKind.Mark) continue;
+      if (isBookkeeping(kind)) continue;
       const queuesAt = word + (headBytes >>> 2);
       const queuesEnd = queuesAt + (words[word + kindWord]! >>> 8);
       const user = words[word + userWord + 3]!;
@@ -330,7 +343,7 @@ export class Recovery {
       0,
     );
     segment.restart(segment.nextGeneration(found.newestGeneration));
-    log.appendAgain(segment);
+    log.appendAgain(segment, scanned.hasEnd);
     this.#finish(segment);
   }
 

@@ -1,10 +1,12 @@
 /**
- * Decides which segments are in memory. When more than the budget is, full segments leave, those that
- * were not touched for longest first; one whose record is wanted comes back. A durable segment only
- * leaves once it is safe in its file and indexed; a transient one is written to a spill file for that.
+ * Decides which segments are in memory. When more than the budget is, full segments leave, those
+ * that were not touched for longest first; one whose record is wanted comes back. A durable segment
+ * only leaves once it is safe in its file and indexed; a transient one is written to a spill file
+ * for that.
  *
- * Queues ask for a load before they open a record that is not resident, and go on when it has come. A
- * record that is then found damaged is reported, kept in quarantine, and stands in memory as `Lost`.
+ * Queues ask for a load before they open a record that is not resident, and go on when it has come.
+ * A record that is then found damaged is reported, kept in quarantine, and stands in memory as
+ * `Lost`.
  */
 
 import { join } from "node:path";

@@ -11,9 +11,9 @@
  *     entry:   | unit | bytes | kind and targets | user's fourth word | queue number ... |
  *     batch:   | magic and count | checksum | unit | queue number | unit | queue number | ...
  *
- * The number after the first dot counts how often the segment was written anew; its records' units stay
- * the same, so its settlements do, too. A packed record has its unit in its first word, so that even
- * without an index it can be told which it is. All words are 32 bits, little-endian.
+ * The number after the first dot counts how often the segment was written anew; its records' units
+ * stay the same, so its settlements do, too. A packed record has its unit in its first word, so
+ * that even without an index it can be told which it is. All words are 32 bits, little-endian.
  */
 
 import { crc32c } from "./crc32c.ts";
@@ -63,7 +63,9 @@ export const IndexFlag = {
   Settlements: 2,
 } as const;
 
-/** Receives the records of an index: their queue numbers are words[queuesAt, queuesAt + targets). */
+/**
+ * Receives the records of an index: their queue numbers are words[queuesAt, queuesAt + targets).
+ */
 export type IndexVisitor = (
   unit: number,
   bytes: number,
@@ -178,8 +180,8 @@ export class SegmentIndex {
 }
 
 /**
- * The flags of an index of `fileBytes`, from its head alone; undefined if that is damaged or the file
- * has not got its full length. Whether the entries are whole, only SegmentIndex.read can tell.
+ * The flags of an index of `fileBytes`, from its head alone; undefined if that is damaged or the
+ * file has not got its full length. Whether the entries are whole, only SegmentIndex.read can tell.
  */
 export function readIndexFlags(head: Buffer, fileBytes: number): number | undefined {
   if (head.length < indexHeadBytes) return undefined;
@@ -187,6 +189,11 @@ export function readIndexFlags(head: Buffer, fileBytes: number): number | undefi
   if (words[0] !== indexMagic || words[lengthAt] !== fileBytes) return undefined;
   if (words[headChecksumAt] !== crc32c(words, 0, headChecksumAt)) return undefined;
   return words[headChecksumAt + 1] === 0 ? words[flagsAt] : undefined;
+}
+
+/** How long an index says it is; undefined if it ends before it can say so. */
+export function indexLengthOf(bytes: Buffer): number | undefined {
+  return bytes.length < indexHeadBytes ? undefined : wordsOf(bytes)[lengthAt];
 }
 
 /** Marks a pair in a sidecar that says: the queue has delivered everything up to this unit. */
@@ -208,8 +215,8 @@ export function encodeSettlements(pairs: readonly number[]): Buffer {
 }
 
 /**
- * All whole batches, in order; what follows the first that is damaged or cut is not believed. Returns
- * where that begins.
+ * All whole batches, in order; what follows the first that is damaged or cut is not believed.
+ * Returns where that begins.
  */
 export function decodeSettlements(
   bytes: Buffer,

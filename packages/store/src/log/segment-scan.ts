@@ -2,15 +2,20 @@
  * Reads the records of a segment that has no index: one that was not full when the broker ended, or
  * whose index is damaged. Called by recovery.
  *
- * The file may be there in several versions, where one was given up after a fault; a record is whole if
- * any version has it whole. A tail that was never finished is cut at its last whole record. Damage
- * anywhere else is told, and a dead record put in its place, so that what follows keeps its unit.
+ * The file may be there in several versions, where one was given up after a fault; a record is
+ * whole if any version has it whole. A tail that was never finished is cut at its last whole
+ * record. Damage anywhere else is told, and a dead record put in its place, so that what follows
+ * keeps its unit.
  *
  *     | record | record | damaged | record | torn tail        |
  *     | record | record | dead    | record |   what comes out
  *
- * A group of which the end is missing is dead, and its settlements were never made. If it is damage that
- * hides the end, its messages are kept and its settlements are not: too much is better than too little.
+ * A full segment ends with a record that says so, which it has got before the next one was begun.
+ * What an older version has behind it was never finished.
+ *
+ * A group of which the end is missing is dead, and its settlements were never made. If it is damage
+ * that hides the end, its messages are kept and its settlements are not: too much is better than
+ * too little.
  */
 
 import {
@@ -41,14 +46,16 @@ export interface ScannedRecords {
   /** The units of all records, dead ones as well: one lies behind the other. */
   readonly units: Uint32Array;
   readonly tail: number;
+  /** The last of them says that it is. */
+  readonly hasEnd: boolean;
   readonly damage: readonly Damage[];
   /** Nothing had to be cut or changed, and there was one version only. */
   readonly isClean: boolean;
 }
 
 /**
- * Puts the records together in `into`, which is as large as the largest version. Versions come newest
- * first. The last segment may have a torn tail; of another all must have been safe.
+ * Puts the records together in `into`, which is as large as the largest version. Versions come
+ * newest first. The last segment may have a torn tail; of another all must have been safe.
  */
 export function scanRecords(
   versions: readonly Int32Array[],
@@ -69,6 +76,7 @@ class SegmentScan {
   /** Units of the group whose end has not come yet. */
   #group: number[] = [];
   #isChanged = false;
+  #hasEnd = false;
 
   constructor(versions: readonly Int32Array[], into: Int32Array, isLast: boolean) {
     this.#versions = versions;
@@ -92,14 +100,21 @@ class SegmentScan {
       this.#units.push(word >>> 1);
       this.#follow(word);
       word += length;
+      if (kindOf(version, word - length) === RecordKind.End) {
+        this.#hasEnd = true;
+        break;
+      }
     }
     for (const unit of this.#group) this.#kill(unit);
-    const isClean = !this.#isChanged && word === this.#endWord && this.#versions.length === 1;
+    if (!this.#hasEnd && !this.#isLast && this.#damage.length === 0) {
+      this.#damage.push({ from: word << 2, bytes: Buffer.alloc(0) });
+    }
     return {
       units: Uint32Array.from(this.#units),
       tail: word << 2,
+      hasEnd: this.#hasEnd,
       damage: this.#damage,
-      isClean,
+      isClean: this.#hasEnd && !this.#isChanged && this.#versions.length === 1,
     };
   }
 
@@ -184,8 +199,8 @@ export function unpackedBytes(packed: Int32Array): number {
 }
 
 /**
- * Puts the records of a packed file at their units, with dead ones between them. `into` has room for
- * `unpackedBytes`.
+ * Puts the records of a packed file at their units, with dead ones between them. `into` has room
+ * for `unpackedBytes`.
  */
 export function unpackRecords(packed: Int32Array, into: Int32Array): ScannedRecords {
   const units: number[] = [];
@@ -203,7 +218,7 @@ export function unpackRecords(packed: Int32Array, into: Int32Array): ScannedReco
     units.push(at >>> 1);
     end = at + length;
   });
-  return { tail: end << 2, units: Uint32Array.from(units), damage, isClean: false };
+  return { tail: end << 2, units: Uint32Array.from(units), hasEnd: false, damage, isClean: false };
 }
 
 /** Visits the records that are whole and whose units make sense; returns what lies between them. */

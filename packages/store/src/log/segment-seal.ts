@@ -6,6 +6,7 @@
 import {
   bytesWord,
   headBytes,
+  isBookkeeping,
   kindAndTargets,
   kindOf,
   kindWord,
@@ -49,8 +50,7 @@ export function indexOf(segment: Segment): Buffer {
   const index = new IndexWriter();
   for (let i = 0; i < segment.recordCount; i++) {
     const unit = segment.unitAt(i);
-    const kind = kindOf(words, unit << 1);
-    if (kind !== RecordKind.Dead && kind !== RecordKind.Mark) addToIndex(index, words, unit);
+    if (!isBookkeeping(kindOf(words, unit << 1))) addToIndex(index, words, unit);
   }
   return index.finish(segment.tail, false);
 }

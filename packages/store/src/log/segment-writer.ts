@@ -1,10 +1,11 @@
 /**
- * Writes segments to their files: the records as they come, an index once a segment is full. Called by
- * the rounds of the log's files; indexes are written beside them, for no confirm waits for one.
+ * Writes segments to their files: the records as they come, an index once a segment is full. Called
+ * by the rounds of the log's files; indexes are written beside them, for no confirm waits for one.
  *
- * Nothing is assumed about a file whose sync has failed: it is given up, and the segment, which is still
- * whole in memory, is written to another. The old file stays until the new one has all that was safe in
- * the old. A write that has failed was not synced, and may be done again in the same place.
+ * Nothing is assumed about a file whose sync has failed: it is given up, and the segment, which is
+ * still whole in memory, is written to another. The old file stays until the new one has all that
+ * was safe in the old. A write that has failed was not synced, and may be done again in the same
+ * place.
  *
  * Invariant: where there is an index that is whole, there is a file with all its records, and safe.
  */

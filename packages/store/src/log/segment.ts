@@ -1,12 +1,12 @@
 /**
- * A segment: a run of records that live and die together as one slab of memory and one file. The log
- * owns them; nothing outside the log's folder sees one.
+ * A segment: a run of records that live and die together as one slab of memory and one file. The
+ * log owns them; nothing outside the log's folder sees one.
  *
  *     | record | record | record | record | record | free        |
  *     0               writtenTo          tail                  capacity
  *
- * A record is known by its unit, its offset in units of eight bytes. Compaction packs the records of
- * the file and leaves their units alone; in memory every record lies at its unit.
+ * A record is known by its unit, its offset in units of eight bytes. Compaction packs the records
+ * of the file and leaves their units alone; in memory every record lies at its unit.
  *
  * Invariants:
  * - `liveRecords` and `liveBytes` count the records with a reference, in memory or not.
@@ -86,7 +86,9 @@ export class Segment {
   spillPath: string | undefined;
   /** It holds settlements of other segments' records, which must be safe there before it goes. */
   hasSettlements = false;
-  /** Groups have settled some of its records: they may have to go before the group's own record... */
+  /**
+   * Groups have settled some of its records: they may have to go before the group's own record...
+   */
   isSettledByGroups = false;
   /** ...and must stay until the last of the groups is durable, up to here in the log... */
   waitsFor = 0;
@@ -148,11 +150,16 @@ export class Segment {
 
   /** Notes a record of `bytes` at the tail, with one reference. */
   add(bytes: number): void {
+    this.addOwn(bytes);
+    this.liveRecords++;
+    this.liveBytes += bytes;
+  }
+
+  /** Notes a record of the log's own at the tail, which never lives. */
+  addOwn(bytes: number): void {
     if (this.recordCount === this.#units.length) this.#growUnits();
     this.#units[this.recordCount++] = this.tail >>> unitBits;
     this.tail += bytes;
-    this.liveRecords++;
-    this.liveBytes += bytes;
   }
 
   /** One reference more to a record. */
@@ -233,14 +240,6 @@ export class Segment {
   /** Bytes of the segment's files. */
   get diskBytes(): number {
     return this.fileBytes + this.indexBytes + this.sidecarBytes;
-  }
-
-  /** A mark is written like a record, and counts as none that lives. */
-  dropMark(unit: number): void {
-    const words = this.words!;
-    words[(unit << 1) + referencesWord] = 0;
-    this.liveRecords--;
-    this.liveBytes -= words[(unit << 1) + bytesWord]!;
   }
 
   /** A number that no file of the segment has had; those up to `found` were found on disk. */

@@ -1,7 +1,7 @@
 /**
- * The sidecars of the segments: appends settlements to them, batch by batch, and makes them safe where
- * somebody depends on that. Called by the rounds of the log's files only, one call at a time, but for
- * `forget`.
+ * The sidecars of the segments: appends settlements to them, batch by batch, and makes them safe
+ * where somebody depends on that. Called by the rounds of the log's files only, one call at a time,
+ * but for `forget`.
  *
  * A settlement that was noted survives the end of the process. It survives a power loss once the
  * operating system has written it, or `secure` has: what comes back in between is delivered again,
@@ -48,7 +48,9 @@ export class Sidecars {
     }
   }
 
-  /** Makes everything safe that has been appended. Returns false if that cannot be done just now. */
+  /**
+   * Makes everything safe that has been appended. Returns false if that cannot be done just now.
+   */
   async secure(): Promise<boolean> {
     for (const segment of [...this.#unsafe]) {
       if (segment.isCompacting) return false;
@@ -119,8 +121,8 @@ export class Sidecars {
   }
 
   /**
-   * After a sync that failed, only what processes see is right, not what is on the disk, and no later
-   * sync of the same file changes that. So it is copied.
+   * After a sync that failed, only what processes see is right, not what is on the disk, and no
+   * later sync of the same file changes that. So it is copied.
    */
   async #renew(segment: Segment): Promise<void> {
     const path = this.#directory.pathIn(segment, "ack");

@@ -1,4 +1,6 @@
-/** Goal: the pool hands every slab out once at a time, uses it again, and keeps no more than it may. */
+/**
+ * Goal: the pool hands every slab out once at a time, uses it again, and keeps no more than it may.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

@@ -1,6 +1,6 @@
 /**
- * Memory for segments, by size. What a dead segment leaves is used for the next one while it is still
- * in the processor's cache; fresh memory would cost a page fault every four kilobytes.
+ * Memory for segments, by size. What a dead segment leaves is used for the next one while it is
+ * still in the processor's cache; fresh memory would cost a page fault every four kilobytes.
  */
 
 export class SlabPool {
@@ -10,7 +10,9 @@ export class SlabPool {
   /** Bytes handed out and not given back. */
   takenBytes = 0;
 
-  /** Keeps slabs of these sizes only: one made for a single large record would hardly serve again. */
+  /**
+   * Keeps slabs of these sizes only: one made for a single large record would hardly serve again.
+   */
   constructor(spareBytesMax: number, sizes: readonly number[]) {
     this.#spareBytesMax = spareBytesMax;
     this.#spare = new Map(sizes.map((size) => [size, []]));

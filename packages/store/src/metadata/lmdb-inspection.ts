@@ -1,12 +1,14 @@
 /**
  * Looks through the metadata of a data directory at rest: every page, every record, every checksum.
- * For the command line; whoever calls it has locked the directory.
+ * LMDB writes even where it only reads, so it gets a copy: nothing in the directory changes.
  */
 
-import { existsSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkLmdbFile, type LmdbFileReport } from "./lmdb-file.ts";
 import { LmdbMetadataStore, metadataFileName } from "./lmdb-metadata-store.ts";
+import type { MetadataStore } from "./metadata-store.ts";
 
 export interface MetadataReport {
   readonly path: string;
@@ -15,20 +17,33 @@ export interface MetadataReport {
   readonly entries: ReadonlyMap<string, number>;
 }
 
-/** Undefined if there is no metadata; throws a MetadataError at the first damage it finds. */
-export async function inspectMetadata(directory: string): Promise<MetadataReport | undefined> {
+/**
+ * Undefined if there is no metadata; throws a MetadataError at the first damage it finds. `look` may
+ * read whatever else it wants to know.
+ */
+export async function inspectMetadata(
+  directory: string,
+  look: (store: MetadataStore) => void | Promise<void> = () => undefined,
+): Promise<MetadataReport | undefined> {
   const path = join(directory, metadataFileName);
   if (!existsSync(path)) return undefined;
   const file = checkLmdbFile(path);
-  const store = await LmdbMetadataStore.open(directory);
+  const copy = mkdtempSync(join(tmpdir(), "haremq-inspect-"));
   try {
-    const entries = new Map<string, number>();
-    for (const { key } of store.scan([])) {
-      const kind = key[0] as string;
-      entries.set(kind, (entries.get(kind) ?? 0) + 1);
+    copyFileSync(path, join(copy, metadataFileName));
+    const store = await LmdbMetadataStore.open(copy);
+    try {
+      const entries = new Map<string, number>();
+      for (const { key } of store.scan([])) {
+        const kind = key[0] as string;
+        entries.set(kind, (entries.get(kind) ?? 0) + 1);
+      }
+      await look(store);
+      return { path, file, entries };
+    } finally {
+      await store.close();
     }
-    return { path, file, entries };
   } finally {
-    await store.close();
+    rmSync(copy, { recursive: true, force: true });
   }
 }

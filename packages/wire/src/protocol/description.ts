@@ -1,5 +1,5 @@
-// The types of the protocol's declarative description, and the words it is written with. Read by the
-// generator and by the tests, never at run time.
+// The types of the protocol's declarative description, and the words it is written with. Read by
+// the generator and by the tests, never at run time.
 
 export type FieldType =
   | "bit"
@@ -41,7 +41,9 @@ export interface ReplyDescription {
   severity: "success" | "soft" | "hard";
 }
 
-/** Field names and types in wire order; a name that begins with "reserved" marks a reserved field. */
+/**
+ * Field names and types in wire order; a name that begins with "reserved" marks a reserved field.
+ */
 export type FieldList = Readonly<Record<string, FieldType>>;
 
 export function amqpClass(

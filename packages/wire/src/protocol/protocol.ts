@@ -1,8 +1,9 @@
-// AMQP 0-9-1 with RabbitMQ's extensions, described once. `npm run generate` turns it into src/generated.
+// AMQP 0-9-1 with RabbitMQ's extensions, described once. `npm run generate` turns it into
+// src/generated.
 //
 // Names are the specification's, in its order. Beyond the specification: exchange.bind/unbind,
-// basic.nack, connection.blocked/unblocked/update-secret, the confirm class, and the deprecated access
-// class, which RabbitMQ still answers. exchange.unbind-ok is 51, not 41.
+// basic.nack, connection.blocked/unblocked/update-secret, the confirm class, and the deprecated
+// access class, which RabbitMQ still answers. exchange.unbind-ok is 51, not 41.
 
 import {
   amqpClass,
