@@ -95,7 +95,13 @@ test("a binding that a crash has left without one of its ends is not there any m
     { ...rest, source: "amq.direct", destination: "q", arguments: args },
     { ...rest, source: "amq.direct", destination: "gone", arguments: args },
     { ...rest, source: "gone", destination: "q", arguments: args },
-    { ...rest, source: "amq.topic", destinationKind: "exchange", destination: "q", arguments: args },
+    {
+      ...rest,
+      source: "amq.topic",
+      destinationKind: "exchange",
+      destination: "q",
+      arguments: args,
+    },
   ];
   for (const binding of bindings) await journal.saveBinding(binding);
   const reopened = await TopologyJournal.open(store);

@@ -158,7 +158,8 @@ async function removeLooseBindings(store: MetadataStore): Promise<void> {
   const loose: MetadataChange[] = [];
   for (const binding of bindingRecords.scan(store)) {
     const { vhost, source, destinationKind, destination } = binding;
-    const isBound = exists("exchange", vhost, source) && exists(destinationKind, vhost, destination);
+    const isBound =
+      exists("exchange", vhost, source) && exists(destinationKind, vhost, destination);
     if (!isBound) loose.push(bindingRecords.remove(binding));
   }
   if (loose.length > 0) await store.commit(loose);
