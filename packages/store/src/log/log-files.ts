@@ -12,9 +12,10 @@
  * queues are drained; only what was settled with a group that waits has to wait with it.
  *
  * Invariants:
- * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
- * - A settlement that came with a group is noted after the group is safe. The group's own record of it
- *   goes after the note is safe.
+ * - One sync at a time; everything appended during one goes with the next, in writes of bounded
+ *   size.
+ * - A settlement that came with a group is noted after the group is safe. The group's own record of
+ *   it goes after the note is safe.
  */
 
 import type { Clock, Timer } from "@haremq/kernel";
