@@ -31,6 +31,8 @@ export interface BrokerOptions {
 
 /** How often free disk space is looked at. */
 const diskCheckMs = 5000;
+/** How long a queue leaves the disk alone that could not be read. */
+const loadRetryMs = 1000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
 /** A client that makes the same mistake again and again does not fill the log. */
@@ -66,7 +68,9 @@ export class Broker {
     this.#data = options.data;
     this.messages = new MessageStore(options.data?.messages);
     this.messages.onLoadFailed = (queue, error) => {
-      this.log.error(`cannot read messages of queue '${queue}' from disk`, { error });
+      this.log.error(`cannot read messages of queue '${queue.name}' from disk`, { error });
+      // Its consumers may be all that waits for them, and nothing else would have it try again.
+      if (!this.#isClosed) this.clock.schedule(loadRetryMs, () => queue.serve());
     };
     this.alarms.listen((active) => {
       if (active.size > 0) this.log.warn(`publishers have to wait: ${this.alarms.reason}`);

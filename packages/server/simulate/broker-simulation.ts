@@ -54,6 +54,8 @@ class BrokerSimulation {
   #clients: SimulatedClient[] = [];
   #broken: unknown;
   #wasPowerLoss = false;
+  /** Something fails, or may. */
+  #isTroubled = false;
   #messages = 0;
   #crashes = 0;
   #faults = 0;
@@ -305,6 +307,7 @@ class BrokerSimulation {
 
   #injectFault(): void {
     this.#faults++;
+    this.#isTroubled = true;
     const operations: DiskOperation[] = this.#random.pick([
       ["write"],
       ["sync"],
@@ -323,6 +326,7 @@ class BrokerSimulation {
 
   /** No space is left, for messages or for metadata; or there is again. */
   #turnFull(): void {
+    this.#isTroubled = true;
     if (this.#random.below(3) === 0) {
       this.#metadata.isFull = !this.#metadata.isFull;
       this.#trace(`metadata ${this.#metadata.isFull ? "full" : "with room"}`);
@@ -337,6 +341,7 @@ class BrokerSimulation {
     this.#disk.faults.clear();
     this.#disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     this.#metadata.isFull = false;
+    this.#isTroubled = false;
   }
 
   /** The end of the process, or of the power; the next one may meet the same, on its way up. */
@@ -420,7 +425,6 @@ class BrokerSimulation {
     this.#observe();
     await this.#drain();
     this.#observe();
-    const hasTrouble = this.#life.broker.alarms.active.size > 0;
     let isClosed = false;
     let failure: unknown;
     this.#life.broker
@@ -435,13 +439,9 @@ class BrokerSimulation {
     this.#checkUnbroken();
     demand(isClosed, () => "the broker does not stop");
     if (failure !== undefined && !(failure instanceof DiskError)) throw failure;
-    if (!hasTrouble && failure === undefined && this.#isHealthy) this.#model.onRest();
+    if (!this.#isTroubled) this.#model.onRest();
     await this.#die();
     await this.#begin();
-  }
-
-  get #isHealthy(): boolean {
-    return this.#life.data.messages.files.fault === undefined && this.#life.errors.length === 0;
   }
 
   // Peace

@@ -196,7 +196,8 @@ export class MessageModel {
       demand(message.place > last, () => `${name} has left its place`);
       last = message.place;
       // What was purged may be back over a power loss, and looks delivered then.
-      const mayBeMarked = message.wasDelivered || message.state === "settled";
+      const { wasDelivered, isMarked, state } = message;
+      const mayBeMarked = wasDelivered || isMarked || state === "settled";
       demand(!isRedelivered || mayBeMarked, () => `${name} was never delivered`);
       const isRight = isRedelivered || !message.isMarkNoted;
       demand(isRight, () => `${name} was delivered, and is not marked so`);

@@ -28,6 +28,12 @@ export interface DurableWaiter {
   onDurable(durablePosition: number): void;
 }
 
+/** A queue that waits for messages from the disk. */
+export interface StalledQueue {
+  readonly name: string;
+  serve(): void;
+}
+
 /** What looking at a stored message comes to. */
 export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 
@@ -138,8 +144,8 @@ export class MessageStore {
     return this.#durable!.load(handle);
   }
 
-  /** A queue could not read its messages; it tries again when it is next asked for them. */
-  onLoadFailed: (queue: string, error: Error) => void = () => undefined;
+  /** A queue could not read its messages; `serve` tries again. */
+  onLoadFailed: (queue: StalledQueue, error: Error) => void = () => undefined;
 
   /** A queue has got a message back from the disk, which the log has counted already. */
   noteRestored(): void {

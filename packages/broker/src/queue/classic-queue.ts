@@ -309,7 +309,7 @@ export class ClassicQueue implements Queue {
       },
       (error: Error) => {
         this.#isLoading = false;
-        this.#messages.onLoadFailed(this.name, error);
+        this.#messages.onLoadFailed(this, error);
       },
     );
   }

@@ -6,18 +6,18 @@
  *     before:  | dead | A | dead | dead | B | dead |      after:  | A | B |
  *
  * Settlements of living records, of which other queues still want something, go into the records,
- * in place of the queues' numbers; so the sidecar is empty afterwards. The new file and its index
- * are safe before the old ones go. One segment at a time, that with the least to write first: it
- * frees most.
+ * in place of the queues' numbers; all that is left of the sidecar is how far queues have
+ * delivered. The new file and its index are safe before the old ones go. One segment at a time,
+ * that with the least to write first: it frees most.
  */
 
 import { type Disk, DiskError } from "../disk/disk.ts";
-import { type LogDirectory, readWhole, writeSafely } from "./log-directory.ts";
+import { createAnew, type LogDirectory, readWhole, writeSafely } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Residency } from "./residency.ts";
 import type { Segment } from "./segment.ts";
-import { decodeSettlements, segmentFileName } from "./segment-file.ts";
+import { decodeSettlements, encodeSettlements, segmentFileName } from "./segment-file.ts";
 import { noteSettled, type Packed, packRecords } from "./segment-seal.ts";
 
 export class Compaction {
@@ -62,7 +62,7 @@ export class Compaction {
     const { diskBytes, liveBytes } = segment;
     if (diskBytes <= 2 * liveBytes) return false;
     const liveShare = segment.liveRecords / segment.recordCount;
-    const compactBytes = liveBytes + segment.indexBytes * liveShare;
+    const compactBytes = liveBytes + segment.indexBytes * liveShare + segment.notesBytes;
     return compactBytes < 0.875 * diskBytes;
   }
 
@@ -101,20 +101,14 @@ export class Compaction {
     segment.hold();
     segment.isCompacting = true;
     try {
-      if (segment.hasSidecar) {
-        const sidecar = await readWhole(this.#disk, this.#directory.pathIn(segment, "ack"));
-        decodeSettlements(sidecar.subarray(0, segment.sidecarBytes), (unit, queue) =>
-          noteSettled(segment, unit, queue),
-        );
-        this.#files.onSettlement(segment);
-      }
+      const delivered = segment.hasSidecar ? await this.#takeSidecar(segment) : new Map();
       // A group may have settled some of them meanwhile.
       if (!this.#files.isFree(segment)) return true;
       const packed = packRecords(segment);
       const generation = segment.nextGeneration();
       await this.#write(segment.number, generation, packed);
       this.#replace(segment, generation, packed);
-      if (segment.hasSidecar) await this.#dropSidecar(segment);
+      if (segment.hasSidecar) await this.#shortenSidecar(segment, delivered);
       this.#files.counters.compactions++;
       return true;
     } finally {
@@ -150,12 +144,33 @@ export class Compaction {
     segment.keepOnly(packed.units, packed.lengths);
   }
 
-  /** What was in it is in the records now, or its records are gone. */
-  async #dropSidecar(segment: Segment): Promise<void> {
+  /** Notes its settlements in the records; returns how far each queue had delivered. */
+  async #takeSidecar(segment: Segment): Promise<Map<number, number>> {
+    const delivered = new Map<number, number>();
+    const sidecar = await readWhole(this.#disk, this.#directory.pathIn(segment, "ack"));
+    decodeSettlements(sidecar.subarray(0, segment.sidecarBytes), (unit, queue) => {
+      if (unit >= 0) noteSettled(segment, unit, queue);
+      else delivered.set(queue, Math.max(unit, delivered.get(queue) ?? unit));
+    });
+    return delivered;
+  }
+
+  /** Settlements are in the records now, or their records are gone; the rest is all that is left. */
+  async #shortenSidecar(segment: Segment, delivered: ReadonlyMap<number, number>): Promise<void> {
+    const path = this.#directory.pathIn(segment, "ack");
     await this.#files.forgetSidecar(segment);
-    await this.#disk.remove(this.#directory.pathIn(segment, "ack"));
-    segment.hasSidecar = false;
+    if (delivered.size === 0) {
+      await this.#disk.remove(path);
+      segment.hasSidecar = false;
+      segment.sidecarBytes = 0;
+    } else {
+      const batch = encodeSettlements([...delivered].flatMap(([queue, unit]) => [unit, queue]));
+      await writeSafely(await createAnew(this.#disk, `${path}.new`), batch);
+      await this.#disk.rename(`${path}.new`, path);
+      this.#directory.noteRename();
+      segment.sidecarBytes = batch.length;
+    }
+    segment.notesBytes = segment.sidecarBytes;
     segment.isSidecarSuspect = false;
-    segment.sidecarBytes = 0;
   }
 }

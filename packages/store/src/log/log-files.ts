@@ -201,6 +201,9 @@ export class LogFiles implements LogDisk {
         if (segment.fileBytes > 0) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
+      } else if (segment.isSuspect) {
+        // Since this round began, by its last sync, at level os.
+        await this.#writer.abandon(segment);
       } else if (segment.writtenTo < segment.tail) {
         const isSafe = this.#log.durablePosition >= upTo && segment.abandoned.length === 0;
         if (isSafe) return;

@@ -101,11 +101,6 @@ export function packRecords(segment: Segment): Packed {
 
 /** Notes in a record of a segment in memory, if it lives, that a queue has settled it. */
 export function noteSettled(segment: Segment, unit: number, queue: number): void {
-  if (unit < 0) {
-    // How far the queue had delivered goes into the next sidecar.
-    segment.settlements.push(unit, queue);
-    return;
-  }
   const index = segment.indexOf(unit);
   if (segment.unitAt(index) !== unit || !segment.livesAt(index)) return;
   const words = segment.words!;

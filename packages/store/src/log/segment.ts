@@ -101,6 +101,8 @@ export class Segment {
   sidecar: DiskFile | null = null;
   hasSidecar = false;
   sidecarBytes = 0;
+  /** Of those, what compaction has left: how far queues have delivered. */
+  notesBytes = 0;
   /** A sync of the sidecar has failed. */
   isSidecarSuspect = false;
   /** The removal of older files, which must be on the disk before the newer ones may go. */
