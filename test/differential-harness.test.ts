@@ -6,27 +6,49 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 import { FieldTable, fieldText } from "@haremq/wire";
 import { firstDifference } from "./differential/comparison.ts";
-import { knownDifferences } from "./differential/known-differences.ts";
+import { knownDifferences, majors } from "./differential/known-differences.ts";
 import { Names } from "./differential/names.ts";
+import { addressesIn } from "./differential/oracles.ts";
 import { randomScenario } from "./differential/random-sequence.ts";
 import { areas } from "./differential/scenarios/areas.ts";
 import { shrink } from "./differential/shrink.ts";
+
+const gatheringSection = "Where RabbitMQ 4.0 differs from 3.x and HareMQ follows 3.x";
+const unshownSection = "What the comparison leaves out";
 
 test("every excused scenario exists, and docs/differences.md says why it differs", () => {
   const scenarios = new Set(
     areas.flatMap((area) => area.scenarios.map(({ name }) => `${area.name}: ${name}`)),
   );
-  const document = readFileSync(new URL("../docs/differences.md", import.meta.url), "utf8");
-  const headings = new Set(document.split("\n").filter((line) => line.startsWith("## ")));
-  for (const [name, heading] of knownDifferences) {
+  const headings = headingsOf(new URL("../docs/differences.md", import.meta.url));
+  const used = new Set<string>();
+  for (const [name, heading] of majors.flatMap((major) => [...knownDifferences(major)])) {
     assert.ok(scenarios.has(name), `there is no scenario "${name}"`);
-    assert.ok(headings.has(`## ${heading}`), `docs/differences.md has no heading "${heading}"`);
+    assert.ok(headings.has(heading), `docs/differences.md has no heading "${heading}"`);
+    used.add(heading);
   }
-  const used = new Set([...knownDifferences.values()].map((heading) => `## ${heading}`));
-  const unexcused = new Set(["## What the comparison leaves out"]);
-  for (const heading of headings) {
-    assert.ok(used.has(heading) || unexcused.has(heading), `no scenario shows "${heading}"`);
+  for (const heading of headings) assert.ok(used.has(heading), `no scenario shows "${heading}"`);
+});
+
+/** The headings of differences: sections, and below the sections that gather some, theirs. */
+function headingsOf(document: URL): Set<string> {
+  const headings = new Set<string>();
+  let section = "";
+  for (const line of readFileSync(document, "utf8").split("\n")) {
+    const [, marks, heading] = /^(##|###) (.*)$/.exec(line) ?? [];
+    if (heading === undefined) continue;
+    if (marks === "##") section = heading;
+    const gathers = section === gatheringSection;
+    if (section !== unshownSection && gathers === (marks === "###")) headings.add(heading);
   }
+  return headings;
+}
+
+test("one address or several name the oracles", () => {
+  assert.deepEqual(addressesIn(undefined), []);
+  assert.deepEqual(addressesIn(""), []);
+  assert.deepEqual(addressesIn("amqp://one:5672"), ["amqp://one:5672"]);
+  assert.deepEqual(addressesIn("amqp://one, amqp://two,"), ["amqp://one", "amqp://two"]);
 });
 
 test("a missing, a changed and an additional line are differences, where they first occur", () => {
@@ -62,9 +84,19 @@ test("generated names are numbered as they come, and can be used again", () => {
 });
 
 test("a seed always stands for the same sequence, and each for its own", () => {
-  const told = (seed: number): string => JSON.stringify(randomScenario(seed).steps);
+  const told = (seed: number, transactions = true): string =>
+    JSON.stringify(randomScenario(seed, { transactions }).steps);
   assert.equal(told(7), told(7));
   assert.notEqual(told(7), told(8));
+});
+
+test("a sequence has no transactions when it is told so", () => {
+  const begins = (transactions: boolean): boolean =>
+    Array.from({ length: 10 }, (_, seed) => randomScenario(seed, { transactions })).some(
+      ({ steps }) => JSON.stringify(steps).includes('"tx.select"'),
+    );
+  assert.equal(begins(true), true);
+  assert.equal(begins(false), false);
 });
 
 test("shrinking finds the steps that matter", async () => {

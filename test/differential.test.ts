@@ -3,9 +3,10 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { startTestBroker, type TestBroker } from "@haremq/testkit";
-import { compare, oracleUrl, skipWithoutOracle } from "./differential/comparison.ts";
+import { compare } from "./differential/comparison.ts";
 import { knownDifferences } from "./differential/known-differences.ts";
-import type { Scenario } from "./differential/scenario.ts";
+import { findOracles, type Oracle, skipWithoutOracle } from "./differential/oracles.ts";
+import type { Area, Scenario } from "./differential/scenario.ts";
 import { areas } from "./differential/scenarios/areas.ts";
 
 const sideBySide = 12;
@@ -19,19 +20,29 @@ if (!skipWithoutOracle) {
   after(() => broker?.stop());
 }
 
-for (const { name, scenarios, patient } of areas) {
+for (const oracle of await findOracles()) {
+  describe(`RabbitMQ ${oracle.version}`, () => {
+    for (const area of areas) describeArea(area, (name, scenario) => agree(oracle, name, scenario));
+  });
+}
+if (skipWithoutOracle) for (const area of areas) describeArea(area, async () => {});
+
+function describeArea(
+  { name, scenarios, patient }: Area,
+  check: (fullName: string, scenario: Scenario) => Promise<void>,
+): void {
   const concurrency = patient ? patientSideBySide : sideBySide;
   describe(name, { skip: skipWithoutOracle, concurrency }, () => {
     for (const scenario of scenarios) {
-      test(scenario.name, () => agree(`${name}: ${scenario.name}`, scenario));
+      test(scenario.name, () => check(`${name}: ${scenario.name}`, scenario));
     }
   });
 }
 
-async function agree(fullName: string, scenario: Scenario): Promise<void> {
-  const difference = await compare(broker?.url as string, oracleUrl as string, scenario);
+async function agree(oracle: Oracle, fullName: string, scenario: Scenario): Promise<void> {
+  const difference = await compare(broker?.url as string, oracle, scenario);
   // RabbitMQ compared with itself, which proves the scenarios, differs nowhere.
-  if (knownDifferences.has(fullName) && broker?.url !== oracleUrl) {
+  if (knownDifferences(oracle.major).has(fullName) && broker?.url !== oracle.url) {
     assert.ok(difference, "they agree by now: take it out of known-differences.ts");
   } else if (difference) assert.fail(difference.report);
 }

@@ -1,8 +1,8 @@
 // npm test [-- PATTERN...]: runs every test of the project from source, without a build, or those
 // whose path contains one of the patterns.
 //
-//   unit tests          packages/*/src/**/*.test.ts                 all in one process
-//   integration tests   packages/*/test/*.test.ts, test/*.test.ts   one for each file, two at a time
+//   unit tests         packages/*/src/**/*.test.ts                 all in one process
+//   integration tests  packages/*/test/*.test.ts, test/*.test.ts   a process each, two at a time
 //
 // The last line is always "N passed, N failed" (", N skipped" when there are any). The exit code is
 // not 0 when a test failed, when there was no test at all, when a file could not be loaded or had

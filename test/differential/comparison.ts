@@ -1,20 +1,12 @@
 /**
- * Plays scenarios against HareMQ and against the oracle, and words the first difference.
+ * Plays scenarios against HareMQ and against an oracle, and words the first difference.
  *
- * The oracle is a RabbitMQ whose address stands in HAREMQ_ORACLE (amqp://guest:guest@host:port).
  * HareMQ is started in this process, unless HAREMQ_URL says where a broker listens.
  */
 
+import type { Oracle } from "./oracles.ts";
 import { play, type Transcript } from "./player.ts";
 import type { Scenario } from "./scenario.ts";
-
-export const oracleUrl: string | undefined = process.env.HAREMQ_ORACLE || undefined;
-
-/** The reason to skip, or false. */
-export const skipWithoutOracle: string | false =
-  oracleUrl === undefined
-    ? "HAREMQ_ORACLE names no RabbitMQ to compare with (amqp://guest:guest@127.0.0.1:5672)"
-    : false;
 
 const run = Date.now().toString(36).slice(-5);
 let played = 0;
@@ -28,16 +20,20 @@ export interface Difference {
 /** Plays the scenario against both brokers at once; undefined when they agree. */
 export async function compare(
   url: string,
-  oracle: string,
+  oracle: Oracle,
   scenario: Scenario,
 ): Promise<Difference | undefined> {
   const prefix = `d${run}${(played++).toString(36).padStart(4, "0")}`;
+  // RabbitMQ 4 sorts the headers of a message: there, both brokers get them sorted.
+  const sortHeaders = oracle.major >= 4;
   const [ours, theirs] = await Promise.all([
-    play(url, scenario, `${prefix}h.`),
-    play(oracle, scenario, `${prefix}o.`),
+    play(url, scenario, { prefix: `${prefix}h.`, sortHeaders }),
+    play(oracle.url, scenario, { prefix: `${prefix}o.`, sortHeaders }),
   ]);
   const step = firstDifference(ours, theirs);
-  return step === undefined ? undefined : { step, report: wordDifference(ours, theirs, step) };
+  return step === undefined
+    ? undefined
+    : { step, report: wordDifference(ours, theirs, step, oracle) };
 }
 
 /** The index of the first step with different lines. */
@@ -50,7 +46,12 @@ export function firstDifference(ours: Transcript, theirs: Transcript): number | 
 }
 
 /** The steps up to the difference, and what each broker made of the last of them. */
-function wordDifference(ours: Transcript, theirs: Transcript, step: number): string {
+function wordDifference(
+  ours: Transcript,
+  theirs: Transcript,
+  step: number,
+  oracle: Oracle,
+): string {
   const steps = theirs.slice(0, step + 1).map(({ step: text }, index) => `  ${index + 1}. ${text}`);
   const told = (transcript: Transcript): string[] => {
     const lines = transcript[step]?.lines ?? ["(never got here)"];
@@ -59,7 +60,7 @@ function wordDifference(ours: Transcript, theirs: Transcript, step: number): str
   return [
     `they part at step ${step + 1}:`,
     ...steps,
-    "  RabbitMQ:",
+    `  RabbitMQ ${oracle.version}:`,
     ...told(theirs),
     "  HareMQ:",
     ...told(ours),

@@ -7,11 +7,12 @@
  */
 
 import { addressOf, type BrokerAddress, methodOf } from "@haremq/testkit";
+import { FieldTable, type Properties } from "@haremq/wire";
 import { Line, type Received } from "./line.ts";
 import { Names } from "./names.ts";
 import type { Scenario } from "./scenario.ts";
 import { showStep } from "./show.ts";
-import type { ConnectStep, SettleStep, Step } from "./step.ts";
+import type { ConnectStep, PublishStep, SettleStep, Step } from "./step.ts";
 
 export interface Window {
   readonly step: string;
@@ -23,9 +24,19 @@ const settleRounds = 2;
 
 export type Transcript = readonly Window[];
 
-/** Plays the scenario. The prefix keeps its names apart from everybody else's. */
-export async function play(url: string, scenario: Scenario, prefix: string): Promise<Transcript> {
-  const player = new Player(addressOf(url), scenario, new Names(prefix));
+export interface PlayOptions {
+  /** Keeps the scenario's names apart from everybody else's. */
+  readonly prefix: string;
+  /** Whether the headers of messages are put in order before they are sent. */
+  readonly sortHeaders: boolean;
+}
+
+export async function play(
+  url: string,
+  scenario: Scenario,
+  options: PlayOptions,
+): Promise<Transcript> {
+  const player = new Player(addressOf(url), scenario, options);
   try {
     return await player.run();
   } finally {
@@ -37,6 +48,7 @@ class Player {
   readonly #address: BrokerAddress;
   readonly #scenario: Scenario;
   readonly #names: Names;
+  readonly #sortHeaders: boolean;
   readonly #lines = new Map<string, Line>();
   /** Queues to ask when settling down, by the name of the connection that has declared them. */
   readonly #queues = new Map<string, Set<string>>();
@@ -44,10 +56,11 @@ class Player {
   /** Where each line stood when the last step began, for what is awaited after it. */
   readonly #marks = new Map<string, number>();
 
-  constructor(address: BrokerAddress, scenario: Scenario, names: Names) {
+  constructor(address: BrokerAddress, scenario: Scenario, options: PlayOptions) {
     this.#address = address;
     this.#scenario = scenario;
-    this.#names = names;
+    this.#names = new Names(options.prefix);
+    this.#sortHeaders = options.sortHeaders;
   }
 
   async run(): Promise<Transcript> {
@@ -108,7 +121,7 @@ class Player {
       }
       case "publish":
         line.send(step.channel, this.#names.outwardMethod(step.method));
-        line.sendContent(step.channel, this.#names.outwardFields(step.properties), step.body);
+        line.sendContent(step.channel, this.#propertiesOf(step), step.body);
         break;
       case "bytes":
         line.sendBytes(step.channel, step.bytes, step.hold);
@@ -128,6 +141,14 @@ class Player {
       default:
         throw new Error(`cannot send a step of kind ${step.kind}`);
     }
+  }
+
+  #propertiesOf(step: PublishStep): Properties {
+    const properties = this.#names.outwardFields(step.properties);
+    const { headers } = properties;
+    if (headers === undefined || !this.#sortHeaders) return properties;
+    const entries = [...headers.entries].sort((one, other) => (one.name < other.name ? -1 : 1));
+    return { ...properties, headers: new FieldTable(entries) };
   }
 
   async #connect(name: string, until: ConnectStep["until"], options: ConnectStep["options"]) {

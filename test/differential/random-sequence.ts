@@ -40,6 +40,8 @@ interface Sequence {
   tags: number;
   /** Whether channels may have limits of their own; if so, nothing is requeued. */
   readonly channelLimits: boolean;
+  /** Whether there are any; without, a transaction that would begin is a confirm.select. */
+  readonly transactions: boolean;
   /** Where a transaction has been begun, as far as the generator can tell. */
   readonly transactional: Set<string>;
 }
@@ -49,11 +51,16 @@ interface Place {
   readonly channel: number;
 }
 
-export function randomScenario(seed: number): Scenario {
+export interface RandomOptions {
+  readonly transactions: boolean;
+}
+
+export function randomScenario(seed: number, options: RandomOptions): Scenario {
   const random = new SeededRandom(seed);
   const sequence: Sequence = {
     tags: 0,
     channelLimits: chance(random, 30),
+    transactions: options.transactions,
     transactional: new Set(),
   };
   const steps: Step[] = [...opening()];
@@ -186,6 +193,7 @@ function changeExchange(random: SeededRandom): Step {
 
 /** Begins a transaction, or ends the one that is under way. */
 function transact(random: SeededRandom, sequence: Sequence, place: Place): Step {
+  if (!sequence.transactions) return anywhere(call("confirm.select"));
   const here = `${place.connection}/${place.channel}`;
   if (sequence.transactional.has(here)) {
     return anywhere(call(random.pick(["tx.commit", "tx.commit", "tx.rollback"] as const)));

@@ -27,7 +27,7 @@ export const rooms: Readonly<Record<string, Room>> = {
   store: {
     name: "@haremq/store",
     uses: ["kernel"],
-    reaches: files,
+    reaches: [...files, "os"],
     // LMDB does its own reading and writing, and the lock is between real processes. All else goes
     // through the Disk contract, or no simulated crash would reach it.
     reachesFrom: /^(disk\/(directory-lock|process-identity|real-disk)|metadata\/lmdb-[\w-]+)\.ts$/,

@@ -3,7 +3,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { isMethod, type RawConnection } from "@haremq/testkit";
+import { isMethod, methodFrame, methodOf, type RawConnection } from "@haremq/testkit";
 import { FieldTable } from "@haremq/wire";
 import { delivered, deliveries, drain, get, publish } from "./messages.ts";
 import { channelClose, reopenChannel, roundTrip, trace, VirtualBroker } from "./virtual-broker.ts";
@@ -269,6 +269,28 @@ describe("whose turn it is", () => {
     await delivered(connection, 3);
     connection.send(1, "basic.ack", { deliveryTag: 1 });
     assert.deepEqual(await delivered(connection, 4), ["t1:1", "u2:2", "u3:3", "t4:4"]);
+  });
+
+  test("is asked for once, however many deliveries a chunk settles", async () => {
+    const { connection, queue } = await withQueue();
+    connection.send(1, "basic.qos", { prefetchCount: 50 });
+    consume(connection, queue, "t");
+    for (let index = 0; index < 100; index++) publish(connection, queue, `${index}`);
+    await delivered(connection, 50);
+    const served = broker.vhost.queue(queue)!;
+    const { wake } = served;
+    let wakes = 0;
+    served.wake = (consumer) => {
+      wakes++;
+      wake.call(served, consumer);
+    };
+    const acks = [...Array(50).keys()].map((index) =>
+      methodFrame(1, methodOf("basic.ack", { deliveryTag: index + 1 })),
+    );
+    connection.sendBytes(Buffer.concat(acks));
+    const received = await delivered(connection, 100);
+    assert.equal(received.at(-1), "t100:99");
+    assert.equal(wakes, 1);
   });
 
   test("is the higher priority's as long as it has credit", async () => {

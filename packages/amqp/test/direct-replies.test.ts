@@ -108,6 +108,7 @@ describe("direct reply-to", () => {
       publish(server, address, "too late", { mandatory: true });
       await server.waitForMethod("basic.return");
       assert.deepEqual(messages(client), []);
+      assert.equal(broker.broker.directReplies.find(address), undefined);
     });
   }
 

@@ -2,6 +2,8 @@
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { methodFrame, methodOf, rawFrame } from "@haremq/testkit";
 import { FieldTable, type FieldValue, WireWriter } from "@haremq/wire";
 import { arrived, publish } from "./messages.ts";
@@ -23,6 +25,17 @@ async function allocatedDuring(work: () => Promise<void>): Promise<number> {
     Buffer.allocUnsafeSlow = allocUnsafeSlow;
   }
   return total;
+}
+
+/** How many more bytes of buffers are reachable after the work than before. */
+async function heldAfter(work: () => Promise<void>): Promise<number> {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc") as () => void;
+  collect();
+  const before = process.memoryUsage().arrayBuffers;
+  await work();
+  collect();
+  return process.memoryUsage().arrayBuffers - before;
 }
 
 function contentHeader(channel: number, bodyBytes: number): Buffer {
@@ -76,6 +89,25 @@ describe("announcing much", () => {
         await roundTrip(connection, 2);
       });
       assert.ok(allocated < 5 * mib, `${allocated}`);
+    }));
+
+  test("as the size of a body holds the header, and not the chunk that it came in", () =>
+    withBroker(async (broker) => {
+      const channels = [...Array(200).keys()].map((index) => index + 1);
+      const connection = await broker.open({}, channels);
+      const heartbeats = Buffer.concat(Array(7000).fill(rawFrame(8, 0, Buffer.alloc(0))));
+      const held = await heldAfter(async () => {
+        for (const channel of channels) {
+          const publish = methodFrame(channel, methodOf("basic.publish"));
+          const header = contentHeader(channel, 1000);
+          connection.sendBytes(Buffer.concat([heartbeats, publish, header]));
+          await broker.turn();
+        }
+        await connection.openChannel(201);
+        await roundTrip(connection, 201);
+      });
+      // All chunks together are eleven times as much.
+      assert.ok(held < mib, `${held}`);
     }));
 
   test("as the size of a frame allocates nothing before it comes", () =>

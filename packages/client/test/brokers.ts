@@ -1,7 +1,7 @@
 /**
  * The brokers that the client's integration tests talk to. Without configuration that is HareMQ,
  * started inside the test process; HAREMQ_TEST_URL names another one instead, and HAREMQ_ORACLE one
- * that the same tests run against in addition.
+ * or several (with commas in between) that the same tests run against in addition.
  *
  * A test gets a Bench: connections that are closed in the end, and names of its own that are
  * deleted.
@@ -31,9 +31,9 @@ export interface BrokerTests {
 /** Registers the same tests for every broker there is. */
 export function onEveryBroker(suite: string, register: (tests: BrokerTests) => void): void {
   const external = process.env.HAREMQ_TEST_URL || undefined;
-  const oracle = process.env.HAREMQ_ORACLE || undefined;
+  const oracles = (process.env.HAREMQ_ORACLE ?? "").split(",").filter((url) => url !== "");
   describe(`${suite} on ${external ?? "HareMQ"}`, () => onBroker(external, register));
-  if (oracle) describe(`${suite} on ${oracle}`, () => onBroker(oracle, register));
+  for (const url of oracles) describe(`${suite} on ${url}`, () => onBroker(url, register));
 }
 
 function onBroker(url: string | undefined, register: (tests: BrokerTests) => void): void {

@@ -152,10 +152,10 @@ function onBroker(given: string | undefined): void {
   });
 }
 
-const oracle = process.env.HAREMQ_ORACLE || undefined;
+const oracles = (process.env.HAREMQ_ORACLE ?? "").split(",").filter((url) => url !== "");
 const external = process.env.HAREMQ_TEST_URL || undefined;
 describe(`perf on ${external ?? "HareMQ"}`, () => onBroker(external));
-if (oracle !== undefined) describe(`perf on ${oracle}`, () => onBroker(oracle));
+for (const url of oracles) describe(`perf on ${url}`, () => onBroker(url));
 
 test("a broker that is not there is named in one line", async () => {
   const { code, error } = await perf("-h", "amqp://127.0.0.1:1");

@@ -8,8 +8,8 @@
  *             2   a mistake on the command line or in a setting
  *       128 + n   a second signal n came while stopping
  *
- * `haremq store inspect` starts no broker: 0 for a sound data directory, 1 for a damaged one, 2 for one
- * that cannot be looked at.
+ * `haremq store inspect` starts no broker: 0 for a sound data directory, 1 for a damaged one, 2 for
+ * one that cannot be looked at.
  *
  * An error that nobody caught is logged with its stack and does not end the process: one
  * connection's bad luck must not take the others' messages.

@@ -4,12 +4,12 @@
  *
  * The promises, record by record and queue by queue:
  * - What was durable and is not settled comes back, with the same bytes, in the same order.
- * - What was not durable comes back as a prefix of what was appended, or not at all; what did not come
- *   back once never does.
- * - What was settled in a group that is durable never comes back; and what was settled in a group that
- *   has not survived does.
- * - Any other settlement survives the end of the process once it was noted; over a power loss it may be
- *   forgotten.
+ * - What was not durable comes back as a prefix of what was appended, or not at all; what did not
+ *   come back once never does.
+ * - What was settled in a group that is durable never comes back; and what was settled in a group
+ *   that has not survived does.
+ * - Any other settlement survives the end of the process once it was noted; over a power loss it may
+ *   be forgotten.
  * - A group survives as a whole or not at all.
  */
 

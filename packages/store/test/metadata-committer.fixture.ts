@@ -1,7 +1,7 @@
 /**
  * A process that commits to a metadata store as fast as it can and reports on its standard output
- * each commit that has resolved, with a write that has reached the pipe before anything else
- * happens. metadata-kill.test.ts starts it and kills it.
+ * each commit that has resolved, before anything else happens: writing to a pipe is synchronous
+ * where there is SIGKILL. metadata-kill.test.ts starts it and kills it.
  *
  *   node metadata-committer.fixture.ts DIRECTORY WORKERS
  *
@@ -10,14 +10,13 @@
  * that after some commit of each worker can be told from the records alone.
  */
 
-import { writeSync } from "node:fs";
 import { LmdbMetadataStore } from "../src/metadata/lmdb-metadata-store.ts";
 
 const keptItems = 10;
 
 const [directory = "", workers = "1"] = process.argv.slice(2);
 const store = await LmdbMetadataStore.open(directory);
-writeSync(1, "open\n");
+process.stdout.write("open\n");
 await Promise.all(Array.from({ length: Number(workers) }, (_, worker) => count(String(worker))));
 
 async function count(worker: string): Promise<void> {
@@ -33,6 +32,6 @@ async function count(worker: string): Promise<void> {
       ],
       [{ key: counter, version }],
     );
-    writeSync(1, done ? `${worker} ${n}\n` : `${worker} was refused\n`);
+    process.stdout.write(done ? `${worker} ${n}\n` : `${worker} was refused\n`);
   }
 }

@@ -1,7 +1,7 @@
 /**
  * npm run fuzz [-- --seconds N] [--durable] [--seed S] [--keep 1,4,9]: fuzzes the broker until the
- * time is over or a case fails, with --durable one that keeps data on disk. A failing case is printed
- * with the command that shows it again, reduced to the steps that matter.
+ * time is over or a case fails, with --durable one that keeps data on disk. A failing case is
+ * printed with the command that shows it again, reduced to the steps that matter.
  */
 
 import { randomInt } from "node:crypto";

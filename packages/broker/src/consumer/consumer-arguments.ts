@@ -6,7 +6,6 @@
 import type { FieldTable } from "@haremq/wire";
 import {
   type ArgumentCheck,
-  booleanCheck,
   checkArgumentNames,
   checkArguments,
   integerCheck,
@@ -15,10 +14,9 @@ import {
 import type { Queue } from "../queue/queue.ts";
 import { queueTypeOf, takesConsumerArgument } from "../queue/queue-types.ts";
 
-/** In RabbitMQ's order. */
+/** RabbitMQ 3.x also asks that x-cancel-on-ha-failover be a boolean; 4.x takes it as it is. */
 const argumentChecks: readonly (readonly [string, ArgumentCheck])[] = [
   ["x-priority", integerCheck(() => undefined)],
-  ["x-cancel-on-ha-failover", booleanCheck],
 ];
 
 /** Throws the ChannelError that RabbitMQ refuses such a consumer of the queue with, if it does. */

@@ -1,6 +1,6 @@
 /**
- * Verifies the files of one segment that recovery believes without reading them: every record that the
- * index lists, and what other indexes and the sidecar say. Called by the inspection of a log.
+ * Verifies the files of one segment that recovery believes without reading them: every record that
+ * the index lists, and what other indexes and the sidecar say. Called by the inspection of a log.
  */
 
 import type { Disk } from "../disk/disk.ts";
@@ -65,8 +65,8 @@ export async function checkIndexes(disk: Disk, found: FoundSegment): Promise<str
 }
 
 /**
- * A batch at the end that was never finished is what a crash leaves. One that has whole ones behind it
- * is damage: what those say is not believed, and messages come back.
+ * A batch at the end that was never finished is what a crash leaves. One that has whole ones behind
+ * it is damage: what those say is not believed, and messages come back.
  */
 export async function checkSidecar(disk: Disk, found: FoundSegment): Promise<string[]> {
   if (!found.hasSidecar) return [];

@@ -1,6 +1,6 @@
 /**
- * Looks through a data directory at rest, and changes nothing in it. `haremq store inspect` prints the
- * report. Refuses a directory that a broker has open, and one that is none of HareMQ's.
+ * Looks through a data directory at rest, and changes nothing in it. `haremq store inspect` prints
+ * the report. Refuses a directory that a broker has open, and one that is none of HareMQ's.
  */
 
 import { join, resolve } from "node:path";

@@ -4,7 +4,7 @@
  * data directory it uses a bare MessageLog.
  *
  *     DIRECTORY/log/         segments, indexes, sidecars of durable records
- *     DIRECTORY/spill/       transient records that memory was too small for; emptied at every start
+ *     DIRECTORY/spill/       transient records that memory had no room for; emptied at every start
  *     DIRECTORY/quarantine/  what was found damaged
  */
 

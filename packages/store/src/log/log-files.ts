@@ -12,9 +12,10 @@
  * queues are drained; only what was settled with a group that waits has to wait with it.
  *
  * Invariants:
- * - One sync at a time; everything appended during one goes with the next, in writes of bounded size.
- * - A settlement that came with a group is noted after the group is safe. The group's own record of it
- *   goes after the note is safe.
+ * - One sync at a time; everything appended during one goes with the next, in writes of bounded
+ *   size.
+ * - A settlement that came with a group is noted after the group is safe. The group's own record of
+ *   it goes after the note is safe.
  */
 
 import type { Clock, Timer } from "@haremq/kernel";
@@ -59,6 +60,8 @@ export class LogFiles implements LogDisk {
   readonly #unwritten: Segment[] = [];
   /** Segments that are written and have no index yet. */
   readonly #unindexed: Segment[] = [];
+  /** Segments whose last sync has failed, at level os: all of them goes to other files. */
+  #suspects: Segment[] = [];
   #indexing: Promise<void> | undefined;
   #settled = new Set<Segment>();
   #doomed: Segment[] = [];
@@ -245,9 +248,13 @@ export class LogFiles implements LogDisk {
   }
 
   async #giveUpSuspects(): Promise<void> {
-    for (const segment of this.#unwritten) {
-      if (segment.isSuspect) await caught(this.#writer.abandon(segment));
+    for (const segment of this.#suspects) {
+      this.#unwritten.unshift(segment);
+      this.letGo(segment);
     }
+    this.#suspects = [];
+    const suspects = this.#unwritten.filter((segment) => segment.isSuspect);
+    for (const segment of suspects) await caught(this.#writer.abandon(segment));
   }
 
   /** Has the index written of a full segment, beside the rounds. */
@@ -276,8 +283,11 @@ export class LogFiles implements LogDisk {
         return;
       }
       this.#unindexed.shift();
-      // Its last sync has failed, at level os: all of it goes to another file.
-      if (segment.isSuspect) this.#unwritten.unshift(segment);
+      if (segment.isSuspect) {
+        this.#suspects.push(segment);
+        this.#wakeUpIn(retryDelayMs);
+        continue;
+      }
       this.letGo(segment);
       this.#options.onChange();
     }

@@ -6,7 +6,7 @@
  *     00000007.1.idx   what recovery needs to know of them without reading them
  *     00000007.ack     settlements, appended in batches
  *
- *     index:   | magic | flags | tail | count | length | checksum of entries | checksum of head | 0 |
+ *     index:   | magic | flags | tail | count | length | entries' checksum | head's checksum | 0 |
  *              | entry | entry | ...
  *     entry:   | unit | bytes | kind and targets | user's fourth word | queue number ... |
  *     batch:   | magic and count | checksum | unit | queue number | unit | queue number | ...

@@ -10,8 +10,8 @@
  *
  * Invariants:
  * - `liveRecords` and `liveBytes` count the records with a reference, in memory or not.
- * - Which records live is known at all times: from their references while they are in memory, from a
- *   bit for each while they are not.
+ * - Which records live is known at all times: from their references while they are in memory, from
+ *   a bit for each while they are not.
  *
  * This is a hot file.
  */

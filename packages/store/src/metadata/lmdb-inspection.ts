@@ -18,8 +18,8 @@ export interface MetadataReport {
 }
 
 /**
- * Undefined if there is no metadata; throws a MetadataError at the first damage it finds. `look` may
- * read whatever else it wants to know.
+ * Undefined if there is no metadata; throws a MetadataError at the first damage it finds. `look`
+ * may read whatever else it wants to know.
  */
 export async function inspectMetadata(
   directory: string,

@@ -16,7 +16,7 @@
  *   "operator-policy"   vhost  name                                    the same
  *   "parameter"         vhost  component  name                         value
  *   "global-parameter"  name                                           value
- *   "counter"           "queue"                                        the highest queue id ever given
+ *   "counter"           "queue"                                        the highest queue id given yet
  *   "default-data"                                                     true
  *
  * The vhost is the first part wherever there is one, so that all that is in it is found by
