@@ -36,6 +36,7 @@ export const scenarios = {
     kind: "load",
     title: "persistent 1 KiB, confirm window 200, prefetch 200, ack each",
     load: `${window200} --ack 1`,
+    goal: { rateRatio: 4, cpuRatio: 8 },
   },
   c50: {
     kind: "load",
@@ -46,16 +47,19 @@ export const scenarios = {
     kind: "load",
     title: "persistent 1 KiB, confirm window 1000, prefetch 1000, multiple ack per 50",
     load: `${durable1Kib} --confirm 1000 --prefetch 1000 --ack 50`,
+    goal: { rateRatio: 8, cpuRatio: 12 },
   },
   cw1: {
     kind: "load",
     title: "persistent 1 KiB, one confirm at a time",
     load: `${durable1Kib} --confirm 1 --prefetch 200 --ack 1`,
+    goal: { rateRatio: 1 },
   },
   d: {
     kind: "load",
     title: "like c, 10 queues, 10 publishers, 10 consumers",
     load: `${window200} --ack 1 --queues 10 --pubs 10 --cons 10`,
+    goal: { rateRatio: 6 },
   },
   e: {
     kind: "load",
@@ -101,5 +105,5 @@ export const scenarios = {
   },
 };
 
-/** Measured when none is named: what needs no durable store, and has a goal. */
-export const defaultScenarios = ["a", "b", "e", "f", "h", "k"];
+/** Measured when none is named: what has a goal. */
+export const defaultScenarios = ["a", "b", "c", "cw", "cw1", "d", "e", "f", "h", "k"];

@@ -363,7 +363,7 @@ class LogSimulation {
       segments++;
     }
     // The heads of indexes and sidecars, which only matter when segments are as small as here.
-    const bound = 2 * liveBytes + 2 * segmentBytes + 64 * segments;
+    const bound = 2 * liveBytes + 2 * segmentBytes + 96 * segments;
     demand(diskBytes <= bound, () => `${diskBytes} bytes on disk for ${liveBytes} in ${segments}`);
   }
 

@@ -1,5 +1,5 @@
 /**
- * npm run simulate -- [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash simulator
+ * npm run simulate -- log [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash simulator
  * of the store, by default for a minute from a random seed on. A seed that breaks a promise is
  * printed with what happened before, and replays exactly with --seed.
  */
@@ -70,7 +70,7 @@ function trace(line: string): void {
 
 function fail(error: unknown): never {
   if (!values.verbose) for (const line of lines) print(line);
-  print(`\nSeed ${current} breaks a promise. Again: npm run simulate -- --seed ${current}\n`);
+  print(`\nSeed ${current} breaks a promise. Again: npm run simulate -- log --seed ${current}\n`);
   print(inspect(error));
   process.exit(1);
 }

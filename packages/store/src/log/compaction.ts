@@ -17,7 +17,12 @@ import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Residency } from "./residency.ts";
 import type { Segment } from "./segment.ts";
-import { decodeSettlements, encodeSettlements, segmentFileName } from "./segment-file.ts";
+import {
+  decodeSettlements,
+  encodeSettlements,
+  indexHeadBytes,
+  segmentFileName,
+} from "./segment-file.ts";
 import { noteSettled, type Packed, packRecords } from "./segment-seal.ts";
 
 export class Compaction {
@@ -62,7 +67,8 @@ export class Compaction {
     const { diskBytes, liveBytes } = segment;
     if (diskBytes <= 2 * liveBytes) return false;
     const liveShare = segment.liveRecords / segment.recordCount;
-    const compactBytes = liveBytes + segment.indexBytes * liveShare + segment.notesBytes;
+    const entriesBytes = (segment.indexBytes - indexHeadBytes) * liveShare;
+    const compactBytes = liveBytes + indexHeadBytes + entriesBytes + segment.notesBytes;
     return compactBytes < 0.875 * diskBytes;
   }
 

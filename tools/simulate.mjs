@@ -1,0 +1,24 @@
+// npm run simulate -- [log | broker] [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a crash
+// simulator from source: that of the message log, or that of the whole broker. Without a seed it draws
+// one and runs for a minute; a seed that breaks a promise is printed, and replays exactly.
+
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { ensureInstalled, root } from "./install.mjs";
+
+const simulators = {
+  log: "packages/store/simulate/main.ts",
+  broker: "packages/server/simulate/broker.ts",
+};
+
+ensureInstalled();
+const [first, ...others] = process.argv.slice(2);
+const isNamed = Object.hasOwn(simulators, first ?? "");
+const path = join(root, simulators[isNamed ? first : "log"]);
+const options = isNamed ? others : process.argv.slice(2);
+const flags = ["--conditions=source", "--import", "tsx"];
+const { status } = spawnSync(process.execPath, [...flags, path, ...options], {
+  cwd: root,
+  stdio: "inherit",
+});
+process.exitCode = status ?? 1;
