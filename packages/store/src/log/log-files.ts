@@ -200,7 +200,8 @@ export class LogFiles implements LogDisk {
       const segment = this.#unwritten[0];
       if (segment === undefined) return;
       if (this.#needNotBeWritten(segment)) {
-        if (segment.fileBytes > 0) await this.#dropUnfinished(segment);
+        const hasFiles = segment.fileBytes > 0 || segment.abandoned.length > 0;
+        if (hasFiles) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
       } else if (segment.isSuspect) {
@@ -231,8 +232,11 @@ export class LogFiles implements LogDisk {
     const file = segment.file;
     segment.file = null;
     await file?.close();
-    await this.#disk.remove(this.directory.recordsPath(segment));
+    const paths = [...segment.abandoned, this.directory.recordsPath(segment)];
+    for (const path of paths) await this.#disk.remove(path);
     await this.directory.sync();
+    segment.abandoned = [];
+    segment.abandonedBytes = 0;
     segment.fileBytes = 0;
   }
 
