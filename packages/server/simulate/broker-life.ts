@@ -131,6 +131,8 @@ export class BrokerLife implements ClientHost {
     });
     disk.faults.clear();
     await this.#judge(data);
+    const alarm = this.errors.find((message) => /damaged/.test(message));
+    demand(alarm === undefined, () => `false alarm: ${alarm}`);
     const users = new InternalDatabase([], random);
     users.addUser(user.name, "", []);
     users.setPermissions(user.name, "/", { configure: ".*", write: ".*", read: ".*" });
@@ -191,7 +193,6 @@ export class BrokerLife implements ClientHost {
     const complain = (message: string): void => {
       this.errors.push(message);
       if (/could not be saved/.test(message)) this.#isTorn = true;
-      if (/damaged/.test(message)) this.onBroken(new Error(`false alarm: ${message}`));
     };
     return { debug: () => {}, info: () => {}, warn: () => {}, error: complain };
   }
