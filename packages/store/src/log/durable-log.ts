@@ -73,6 +73,7 @@ export class DurableLog {
     });
     this.residency = new Residency(this.log, this.files, {
       disk,
+      clock,
       quarantine: this.#quarantine,
       spillDirectory: join(directory, "spill"),
       budgetBytes: options.memoryBytes,
@@ -111,8 +112,9 @@ export class DurableLog {
   }
 
   #onChange(): void {
+    if (this.#isClosed) return;
     this.residency.relieve();
-    if (this.#compactionTimer !== undefined || this.#isClosed || !this.#compaction.isAnyDue) return;
+    if (this.#compactionTimer !== undefined || !this.#compaction.isAnyDue) return;
     this.#compactIn(compactionDelayMs);
   }
 
@@ -129,6 +131,7 @@ export class DurableLog {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#compactionTimer?.cancel();
+    this.residency.close();
     await this.#compaction.running;
     await this.files.close();
   }

@@ -10,6 +10,7 @@
  */
 
 import { join } from "node:path";
+import type { Clock, Timer } from "@haremq/kernel";
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
 import type { LogCounters } from "./log-counters.ts";
 import { createAnew } from "./log-directory.ts";
@@ -22,11 +23,15 @@ import { sealRecords } from "./segment-seal.ts";
 
 export interface ResidencyOptions {
   readonly disk: Disk;
+  readonly clock: Clock;
   readonly spillDirectory: string;
   readonly quarantine: Quarantine;
   /** Memory for segments above which some leave. */
   readonly budgetBytes: number;
 }
+
+/** How long the disk is left alone that had no room for a spill file. */
+const spillRetryMs = 1000;
 
 export class Residency {
   readonly #log: MessageLog;
@@ -35,6 +40,8 @@ export class Residency {
   readonly #counters: LogCounters;
   #spills = 0;
   #isSpilling = false;
+  /** Runs for a while after a spill has failed. */
+  #spillTimer: Timer | undefined;
 
   constructor(log: MessageLog, files: LogFiles, options: ResidencyOptions) {
     this.#log = log;
@@ -56,13 +63,26 @@ export class Residency {
         this.#isSpilling = true;
         void this.#spill(segment).then((isDone) => {
           this.#isSpilling = false;
-          // A spill that has failed is tried again the next time that memory is taken.
           if (isDone) this.relieve();
+          else this.#spillLater();
         });
         return;
       }
       this.#evict(segment);
     }
+  }
+
+  /** Until then only those leave that need no room on the disk. */
+  #spillLater(): void {
+    this.#spillTimer = this.#options.clock.schedule(spillRetryMs, () => {
+      this.#spillTimer = undefined;
+      this.relieve();
+    });
+    this.relieve();
+  }
+
+  close(): void {
+    this.#spillTimer?.cancel();
   }
 
   /** Brings a segment back; all who ask meanwhile wait for the same read. */
@@ -78,7 +98,11 @@ export class Residency {
     for (const segment of this.#log.segments) {
       if (segment === undefined || !segment.isResident || !segment.isFull) continue;
       if (segment.isBusy || segment.isDoomed || segment === wanted) continue;
-      if (segment.durability === "durable" && !segment.isIndexed) continue;
+      if (segment.durability === "durable") {
+        if (!segment.isIndexed) continue;
+      } else if (this.#spillTimer !== undefined && segment.spillPath === undefined) {
+        continue;
+      }
       if (coldest === undefined || segment.touchedAt < coldest.touchedAt) coldest = segment;
     }
     return coldest;
