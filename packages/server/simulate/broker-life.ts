@@ -26,7 +26,12 @@ import {
   noLock,
 } from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
-import { type FoundMessage, type MessageModel, type ModelQueue, openMessages } from "./message-model.ts";
+import {
+  type FoundMessage,
+  type MessageModel,
+  type ModelQueue,
+  openMessages,
+} from "./message-model.ts";
 import { demand } from "./promise-broken.ts";
 import { type ClientHost, SimulatedClient } from "./simulated-client.ts";
 import { identify } from "./simulated-message.ts";

@@ -502,8 +502,10 @@ class BrokerSimulation {
       liveBytes += segment.liveBytes;
       segments++;
     }
+    // What is being filled goes when it is full, also if a large transaction has made it larger.
+    const tailBytes = this.#life.data.messages.log.tailSegment?.bytes?.length ?? 0;
     // The heads of indexes and sidecars, which only matter when segments are as small as here.
-    const bound = 2 * liveBytes + 2 * this.#segmentBytes + 64 * segments;
+    const bound = 2 * liveBytes + this.#segmentBytes + tailBytes + 64 * (segments + 1);
     demand(diskBytes <= bound, () => `${diskBytes} bytes on disk for ${liveBytes} in ${segments}`);
   }
 

@@ -68,7 +68,9 @@ function trace(line: string): void {
 
 function fail(error: unknown): never {
   if (!values.verbose) for (const line of lines) print(line);
-  print(`\nSeed ${current} breaks a promise. Again: npm run simulate -- broker --seed ${current}\n`);
+  print(
+    `\nSeed ${current} breaks a promise. Again: npm run simulate -- broker --seed ${current}\n`,
+  );
   print(inspect(error));
   process.exit(1);
 }

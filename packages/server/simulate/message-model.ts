@@ -175,11 +175,7 @@ export class MessageModel {
     for (const transaction of this.#transactions) transaction.isRecovered = true;
   }
 
-  #judgeFound(
-    number: number,
-    found: readonly FoundMessage[],
-    present: Set<ModelMessage>,
-  ): void {
+  #judgeFound(number: number, found: readonly FoundMessage[], present: Set<ModelMessage>): void {
     const queue = this.queue(number);
     if (queue === undefined) {
       demand(found.length === 0, () => `queue ${number} is new and has messages`);

@@ -64,7 +64,8 @@ export function durableTopology({ topology }: VirtualHost): TopologyView {
     for (const binding of topology.bindingsFrom(exchange)) {
       if (binding.destination.durable) view.set(bindingKey(binding), "bound");
     }
-    if (!exchange.name.startsWith("amq.")) view.set(`exchange ${exchange.name}`, describe(exchange));
+    if (!exchange.name.startsWith("amq."))
+      view.set(`exchange ${exchange.name}`, describe(exchange));
   }
   for (const queue of topology.queues()) {
     if (queue.durable) view.set(`queue ${queue.name}`, describe(queue));

@@ -29,7 +29,12 @@ const allProperties: PublishProperties = {
 };
 
 /** What a consumer sees of a message, comparable. */
-function seen({ exchange, routingKey, properties, body }: Pick<Delivery, "exchange" | "routingKey" | "properties" | "body">) {
+function seen({
+  exchange,
+  routingKey,
+  properties,
+  body,
+}: Pick<Delivery, "exchange" | "routingKey" | "properties" | "body">) {
   return { exchange, routingKey, properties, body: body.toString("latin1") };
 }
 

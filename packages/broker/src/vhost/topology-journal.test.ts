@@ -84,3 +84,26 @@ test("a store that something else has written is refused", async () => {
     return error instanceof MetadataError && error.code === "damaged";
   });
 });
+
+test("a binding that a crash has left without one of its ends is not there any more", async () => {
+  const store = new MemoryMetadataStore();
+  const journal = await TopologyJournal.open(store);
+  await journal.saveQueue(queueNamed("q", journal.newQueueNumber()));
+  const rest = { vhost: "/", destinationKind: "queue", routingKey: "k" } as const;
+  const args = new FieldTable();
+  const bindings: SavedBinding[] = [
+    { ...rest, source: "amq.direct", destination: "q", arguments: args },
+    { ...rest, source: "amq.direct", destination: "gone", arguments: args },
+    { ...rest, source: "gone", destination: "q", arguments: args },
+    {
+      ...rest,
+      source: "amq.topic",
+      destinationKind: "exchange",
+      destination: "q",
+      arguments: args,
+    },
+  ];
+  for (const binding of bindings) await journal.saveBinding(binding);
+  const reopened = await TopologyJournal.open(store);
+  assert.deepEqual([...reopened.bindings()], bindings.slice(0, 1));
+});

@@ -60,6 +60,7 @@ export class TopologyJournal {
   /** Throws a MetadataError for a store that something else has written. */
   static async open(store: MetadataStore): Promise<TopologyJournal> {
     await prepareTopology(store);
+    await removeLooseBindings(store);
     return new TopologyJournal(store);
   }
 
@@ -142,6 +143,26 @@ export class TopologyJournal {
     }
     if (changes.length > 0) await this.#store.commit(changes);
   }
+}
+
+/**
+ * A crash may have come after a binding was saved and before it was removed again, because one of
+ * its ends had gone meanwhile. Left there, it would bind the next queue of that name.
+ */
+async function removeLooseBindings(store: MetadataStore): Promise<void> {
+  const exists = (kind: "queue" | "exchange", vhost: string, name: string): boolean => {
+    if (kind === "queue") return queueRecords.get(store, vhost, name) !== undefined;
+    // Predeclared exchanges are not saved; nobody else's may be called like that.
+    return name.startsWith("amq.") || exchangeRecords.get(store, vhost, name) !== undefined;
+  };
+  const loose: MetadataChange[] = [];
+  for (const binding of bindingRecords.scan(store)) {
+    const { vhost, source, destinationKind, destination } = binding;
+    const isBound =
+      exists("exchange", vhost, source) && exists(destinationKind, vhost, destination);
+    if (!isBound) loose.push(bindingRecords.remove(binding));
+  }
+  if (loose.length > 0) await store.commit(loose);
 }
 
 export function isDurableBinding(

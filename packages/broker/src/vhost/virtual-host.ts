@@ -8,6 +8,7 @@
 
 import { KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
+import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
@@ -129,21 +130,32 @@ export class VirtualHost {
     routingKey: string,
     args: FieldTable,
   ): Promise<void> {
-    if (this.topology.hasBinding(source, destination, routingKey, args)) return;
     if (this.#journal === undefined || !isDurableBinding(source, destination)) {
       this.topology.bind(source, destination, routingKey, args);
       return;
     }
     const destinationKind = this.#isQueue(destination) ? "queue" : "exchange";
     const binding = { source, destination, destinationKind, routingKey, arguments: args } as const;
-    await this.#journal.saveBinding(savedBinding(this.name, binding));
+    const identity = bindingIdentity(source.name, routingKey, args);
+    await this.exclusively(`binding to ${destinationKind} ${destination.name} ${identity}`, () =>
+      this.#bindDurably(this.#journal!, binding),
+    );
+  }
+
+  async #bindDurably(journal: TopologyJournal, binding: Binding<Queue>): Promise<void> {
+    const { source, destination, routingKey } = binding;
+    const args = binding.arguments;
+    if (!this.#hasBothEnds(binding)) return;
+    if (this.topology.hasBinding(source, destination, routingKey, args)) return;
+    await journal.saveBinding(savedBinding(this.name, binding));
     // Either end may have gone while this was saved.
-    const isLeft = this.#isQueue(destination) || this.exchange(destination.name) === destination;
-    if (isLeft && this.exchange(source.name) === source) {
-      this.topology.bind(source, destination, routingKey, args);
-    } else {
-      await this.#journal.remove(this.name, { bindings: [binding] });
-    }
+    if (this.#hasBothEnds(binding)) this.topology.bind(source, destination, routingKey, args);
+    else await journal.remove(this.name, { bindings: [binding] });
+  }
+
+  #hasBothEnds({ source, destination }: Binding<Queue>): boolean {
+    if (this.exchange(source.name) !== source) return false;
+    return this.#isQueue(destination) || this.exchange(destination.name) === destination;
   }
 
   #isQueue(destination: Exchange | Queue): boolean {

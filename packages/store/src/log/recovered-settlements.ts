@@ -5,6 +5,10 @@ import { headWords, userWord } from "./record.ts";
 export class Settled {
   /** Most records have one target, so most units have one number here. */
   readonly #queues = new Map<number, number | number[]>();
+  /** How far queues have delivered, as far as the segment's own sidecar says. */
+  readonly delivered = new Map<number, number>();
+  /** The last record of each queue that has been delivered, as later segments say. */
+  readonly marked = new Map<number, number>();
 
   get isEmpty(): boolean {
     return this.#queues.size === 0;

@@ -316,7 +316,7 @@ export class Recovery {
       const queuesEnd = queuesAt + (kindAndTargets >>> 8);
       this.#revive(segment, count++, unit, user, words, queuesAt, queuesEnd, settled);
     });
-    this.#finish(segment);
+    this.#finish(segment, settled);
   }
 
   async #takeScanned(found: FoundSegment, scanned: Scanned): Promise<void> {
@@ -344,7 +344,7 @@ export class Recovery {
     );
     segment.restart(segment.nextGeneration(found.newestGeneration));
     log.appendAgain(segment, scanned.hasEnd);
-    this.#finish(segment);
+    this.#finish(segment, settled);
   }
 
   /** What is settled in the segment, by its sidecar and by groups. */
@@ -354,6 +354,7 @@ export class Recovery {
       const bytes = await readWhole(this.#options.disk, found.sidecarPath);
       segment.sidecarBytes = decodeSettlements(bytes, (unit, queue) => {
         if (unit >= 0) settled.add(unit, queue);
+        else settled.delivered.set(queue, unit & ~deliveredFlag);
       });
       segment.hasSidecar = true;
     }
@@ -392,14 +393,21 @@ export class Recovery {
       const queue = words[i]!;
       if (queue === noQueue || settled.has(unit, queue)) continue;
       const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
-      if (onMessage(queue, log.handleOf(segment, unit), user, wasDelivered)) references++;
+      if (!onMessage(queue, log.handleOf(segment, unit), user, wasDelivered)) continue;
+      references++;
+      if (wasDelivered) settled.marked.set(queue, unit);
     }
     if (references === 0) return;
     segment.revive(index, references);
     this.records++;
   }
 
-  #finish(segment: Segment): void {
+  #finish(segment: Segment, settled: Settled): void {
+    // What only a later segment says is noted here as well, for that segment may go first.
+    for (const [queue, unit] of settled.marked) {
+      const isNoted = (settled.delivered.get(queue) ?? -1) >= unit;
+      if (!isNoted) segment.settlements.push(unit | deliveredFlag, queue);
+    }
     const disk = this.#options.log.disk!;
     if (segment.liveRecords === 0) disk.onDead(segment);
     else if (segment.settlements.length > 0) disk.onSettlement(segment);
