@@ -1,11 +1,11 @@
 /**
- * The crash simulator of the broker: random clients publish, consume, settle, commit, declare and delete
- * on a simulated machine whose disk fails and fills up, whose power goes, whose processes die; after every
- * restart the models judge what is left. Everything follows from the seed, and a seed that breaks a promise
- * does so again.
+ * The crash simulator of the broker: random clients publish, consume, settle, commit, declare and
+ * delete on a simulated machine whose disk fails and fills up, whose power goes, whose processes
+ * die; after every restart the models judge what is left. Everything follows from the seed, and a
+ * seed that breaks a promise does so again.
  *
- * Nothing is real here but the broker: the clock is virtual, the disk lies in memory, and what happens next
- * among all that is under way is drawn.
+ * Nothing is real here but the broker: the clock is virtual, the disk lies in memory, and what
+ * happens next among all that is under way is drawn.
  */
 
 import { SeededRandom } from "@haremq/kernel";
@@ -446,7 +446,9 @@ class BrokerSimulation {
 
   // Peace
 
-  /** All trouble ends and everything comes to rest: then nothing waits, and all is as it should be. */
+  /**
+   * All trouble ends and everything comes to rest: then nothing waits, and all is as it should be.
+   */
   async #rest(): Promise<void> {
     this.#trace("rest");
     this.#endTrouble();
@@ -528,7 +530,10 @@ class BrokerSimulation {
     await settled();
   }
 
-  /** Until nothing waits: also what begins only in the next turn of the event loop, or that after it. */
+  /**
+   * Until nothing waits: also what begins only in the next turn of the event loop, or that after
+   * it.
+   */
   async #drain(): Promise<void> {
     do {
       await this.#scheduler.run();
