@@ -4,8 +4,8 @@
  *
  * The promises, for durable messages, queue by queue:
  * - What was confirmed, or committed, and not settled comes back: once, unchanged, in order.
- * - What was settled never comes back after the end of the process, once that had been noted; over a
- *   power loss it may, unless a transaction has settled it.
+ * - What was settled never comes back after the end of the process, once that had been noted; over
+ *   a power loss it may, unless a transaction has settled it.
  * - A transaction survives as a whole or not at all, its settlements included.
  * - What nobody can have seen is not marked as redelivered; what somebody may have seen is, once
  *   that had been noted and unless the power was lost.
