@@ -122,8 +122,11 @@ class BrokerSimulation {
     const total = this.#actions.reduce((sum, [weight]) => sum + weight, 0);
     for (let step = 0; step < steps; step++) {
       let draw = (this.#random.uint32() / 2 ** 32) * total;
-      const chosen = this.#actions.find(([weight]) => (draw -= weight) < 0) ?? this.#actions[0]!;
-      await chosen[1]();
+      const chosen = this.#actions.find(([weight]) => {
+        draw -= weight;
+        return draw < 0;
+      });
+      await (chosen ?? this.#actions[0]!)[1]();
       await this.#pump(this.#random.below(3));
       this.#observe();
     }
