@@ -1,6 +1,6 @@
-// npm run simulate -- [log | broker] [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a crash
-// simulator from source: that of the message log, or that of the whole broker. Without a seed it draws
-// one and runs for a minute; a seed that breaks a promise is printed, and replays exactly.
+// npm run simulate -- [log | broker] [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
+// crash simulator from source: that of the message log, or that of the whole broker. Without a seed
+// it draws one and runs for a minute; a seed that breaks a promise is printed, and replays exactly.
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";

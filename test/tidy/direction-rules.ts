@@ -149,15 +149,17 @@ export function manifestDirections(projectFiles: readonly SourceFile[]): string[
 }
 
 /**
- * What a package imports of ours it also declares, or it works here and not when it is installed
- * alone.
+ * What a package imports it also declares, or it works here and not when it is installed alone. For
+ * what is not installed with it, such as a simulator, to declare it for development is enough.
  */
 export function undeclaredImports(projectFiles: readonly SourceFile[]): string[] {
   return projectFiles.flatMap((file) => {
     const own = packageOf(file.path);
     if (own === undefined || !/\.ts$/.test(file.path) || isTest(file)) return [];
     const manifest = projectFiles.find(({ path }) => path === `packages/${own}/package.json`);
-    const declared = (JSON.parse(manifest?.text ?? "{}") as Manifest).dependencies ?? {};
+    const { dependencies, devDependencies } = JSON.parse(manifest?.text ?? "{}") as Manifest;
+    const isShipped = file.path.startsWith(`packages/${own}/src/`);
+    const declared = { ...dependencies, ...(isShipped ? {} : devDependencies) };
     return importsOf(file).flatMap(({ specifier, line }) => {
       if (/^(\.|node:)/.test(specifier) || specifier in declared) return [];
       return [`${file.path}:${line} imports ${specifier}, which its package.json does not declare`];

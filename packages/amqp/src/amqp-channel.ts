@@ -203,24 +203,25 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
   wakeWaiting(): void {
     const waiting = this.#waiting;
     if (waiting === undefined) return;
-    for (const consumer of waiting) {
-      if (!this.writable || !this.withinPrefetch) break;
-      this.#wake(consumer);
-    }
+    while (waiting.size > 0 && this.withinPrefetch && this.writable) this.#wakeSome(waiting);
     if (waiting.size > 0 && !this.writable) this.host.awaitDrain(this);
   }
 
-  /** Wakes as many as the shared prefetch limit lets go on; others wait for room, not for that. */
-  #wakeWithinPrefetch(): void {
-    for (const consumer of this.#waiting ?? []) {
-      if (!this.withinPrefetch || !this.writable) break;
-      this.#wake(consumer);
+  /**
+   * Wakes as many as the shared prefetch limit has room for. They are all back before any is
+   * served, so that those of one queue take turns.
+   */
+  #wakeSome(waiting: Set<AmqpConsumer>): void {
+    // Without a limit this begins at or below 0 and never comes there.
+    let room = this.#sharedPrefetch - this.#pushed;
+    const queues = new Set<Queue>();
+    for (const consumer of waiting) {
+      waiting.delete(consumer);
+      consumer.queue.rejoin(consumer);
+      queues.add(consumer.queue);
+      if (!consumer.noAck && --room === 0) break;
     }
-  }
-
-  #wake(consumer: AmqpConsumer): void {
-    this.#waiting!.delete(consumer);
-    consumer.queue.wake(consumer);
+    for (const queue of queues) queue.serve();
   }
 
   cancelled(consumer: AmqpConsumer): void {
@@ -312,7 +313,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     const within = this.#sharedPrefetch === 0 || this.#pushed < this.#sharedPrefetch;
     if (within === this.withinPrefetch) return;
     this.withinPrefetch = within;
-    if (within) this.#wakeWithinPrefetch();
+    if (within) this.wakeWaiting();
   }
 
   // Settling

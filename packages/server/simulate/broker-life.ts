@@ -1,6 +1,6 @@
 /**
- * One life of the broker in the simulation: from an opening to a crash. Judges what the opening finds, lets
- * clients work, and carries out changes of the topology, several at a time.
+ * One life of the broker in the simulation: from an opening to a crash. Judges what the opening
+ * finds, lets clients work, and carries out changes of the topology, several at a time.
  */
 
 import {

@@ -1,11 +1,11 @@
 /**
- * The crash simulator of the broker: random clients publish, consume, settle, commit, declare and delete
- * on a simulated machine whose disk fails and fills up, whose power goes, whose processes die; after every
- * restart the models judge what is left. Everything follows from the seed, and a seed that breaks a promise
- * does so again.
+ * The crash simulator of the broker: random clients publish, consume, settle, commit, declare and
+ * delete on a simulated machine whose disk fails and fills up, whose power goes, whose processes
+ * die; after every restart the models judge what is left. Everything follows from the seed, and a
+ * seed that breaks a promise does so again.
  *
- * Nothing is real here but the broker: the clock is virtual, the disk lies in memory, and what happens next
- * among all that is under way is drawn.
+ * Nothing is real here but the broker: the clock is virtual, the disk lies in memory, and what
+ * happens next among all that is under way is drawn.
  */
 
 import { SeededRandom } from "@haremq/kernel";
@@ -122,8 +122,11 @@ class BrokerSimulation {
     const total = this.#actions.reduce((sum, [weight]) => sum + weight, 0);
     for (let step = 0; step < steps; step++) {
       let draw = (this.#random.uint32() / 2 ** 32) * total;
-      const chosen = this.#actions.find(([weight]) => (draw -= weight) < 0) ?? this.#actions[0]!;
-      await chosen[1]();
+      const chosen = this.#actions.find(([weight]) => {
+        draw -= weight;
+        return draw < 0;
+      });
+      await (chosen ?? this.#actions[0]!)[1]();
       await this.#pump(this.#random.below(3));
       this.#observe();
     }
@@ -446,7 +449,9 @@ class BrokerSimulation {
 
   // Peace
 
-  /** All trouble ends and everything comes to rest: then nothing waits, and all is as it should be. */
+  /**
+   * All trouble ends and everything comes to rest: then nothing waits, and all is as it should be.
+   */
   async #rest(): Promise<void> {
     this.#trace("rest");
     this.#endTrouble();
@@ -528,7 +533,10 @@ class BrokerSimulation {
     await settled();
   }
 
-  /** Until nothing waits: also what begins only in the next turn of the event loop, or that after it. */
+  /**
+   * Until nothing waits: also what begins only in the next turn of the event loop, or that after
+   * it.
+   */
   async #drain(): Promise<void> {
     do {
       await this.#scheduler.run();

@@ -1,14 +1,14 @@
 /**
- * What the broker has promised of messages: a naive account of every message in every queue, and the
- * judge of what a recovery brings back. The broker simulator keeps it beside the real broker.
+ * What the broker has promised of messages: a naive account of every message in every queue, and
+ * the judge of what a recovery brings back. The broker simulator keeps it beside the real broker.
  *
  * The promises, for durable messages, queue by queue:
  * - What was confirmed, or committed, and not settled comes back: once, unchanged, in order.
- * - What was settled never comes back after the end of the process, once that had been noted; over a power
- *   loss it may, unless a transaction has settled it.
+ * - What was settled never comes back after the end of the process, once that had been noted; over
+ *   a power loss it may, unless a transaction has settled it.
  * - A transaction survives as a whole or not at all, its settlements included.
- * - What nobody can have seen is not marked as redelivered; what somebody may have seen is, once that had
- *   been noted and unless the power was lost.
+ * - What nobody can have seen is not marked as redelivered; what somebody may have seen is, once
+ *   that had been noted and unless the power was lost.
  * And nothing else comes back: nothing transient, nothing of a deleted queue.
  */
 

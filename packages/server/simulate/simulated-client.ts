@@ -1,6 +1,7 @@
 /**
- * A client of the broker simulator: one connection with one channel, as the core sees them. It publishes
- * with confirms, consumes, settles and commits, and tells the model of all it does and of all it is told.
+ * A client of the broker simulator: one connection with one channel, as the core sees them. It
+ * publishes with confirms, consumes, settles and commits, and tells the model of all it does and of
+ * all it is told.
  */
 
 import {

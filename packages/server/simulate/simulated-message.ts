@@ -1,6 +1,6 @@
 /**
- * The messages of the broker simulator: each body tells which message it is and follows from that alone,
- * so that whoever receives one can tell whether it is the one that was sent.
+ * The messages of the broker simulator: each body tells which message it is and follows from that
+ * alone, so that whoever receives one can tell whether it is the one that was sent.
  *
  *     body: | id u32 | length u32 | bytes that follow from the id ... |
  */

@@ -1,7 +1,7 @@
 /**
- * The metadata store of the simulated machine: commits take effect some time after they were made, one
- * after the other, whole or not at all; what was under way when the process ends may or may not have.
- * Each is one process's view; `crash` gives the next one's.
+ * The metadata store of the simulated machine: commits take effect some time after they were made,
+ * one after the other, whole or not at all; what was under way when the process ends may or may not
+ * have. Each is one process's view; `crash` gives the next one's.
  */
 
 import type { SeededRandom } from "@haremq/kernel";

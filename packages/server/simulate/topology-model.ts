@@ -1,9 +1,10 @@
 /**
- * What the broker has promised of durable topology: that a restart finds what was shown to clients, and of
- * changes that were under way either all or nothing. The broker simulator keeps it beside the real one.
+ * What the broker has promised of durable topology: that a restart finds what was shown to clients,
+ * and of changes that were under way either all or nothing. The broker simulator keeps it beside
+ * the real one.
  *
- * Everything durable has a key, and what it is as a text. While nothing is under way each key has one
- * possible value, the one that clients see; every change that begins adds another.
+ * Everything durable has a key, and what it is as a text. While nothing is under way each key has
+ * one possible value, the one that clients see; every change that begins adds another.
  */
 
 import type { VirtualHost } from "@haremq/broker";

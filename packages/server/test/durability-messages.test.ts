@@ -1,6 +1,7 @@
 /**
- * Goal: persistent messages in durable queues are there after a restart, byte for byte, in order, marked
- * as redelivered where somebody may have seen them; what was settled, and what was transient, is not.
+ * Goal: persistent messages in durable queues are there after a restart, byte for byte, in order,
+ * marked as redelivered where somebody may have seen them; what was settled, and what was
+ * transient, is not.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * Goal: what was declared durable is there after a restart, exactly as it was, and works; what was not,
- * and what was taken away, is not.
+ * Goal: what was declared durable is there after a restart, exactly as it was, and works; what was
+ * not, and what was taken away, is not.
  */
 
 import assert from "node:assert/strict";

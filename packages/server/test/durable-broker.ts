@@ -1,6 +1,7 @@
 /**
- * A broker for tests of durability: inside the test process, with a real data directory, which can be
- * stopped and started again. Tests speak to it as a client, and compare what it has before and after.
+ * A broker for tests of durability: inside the test process, with a real data directory, which can
+ * be stopped and started again. Tests speak to it as a client, and compare what it has before and
+ * after.
  */
 
 import assert from "node:assert/strict";

@@ -8,8 +8,8 @@
  *   come back once never does.
  * - What was settled in a group that is durable never comes back; and what was settled in a group
  *   that has not survived does.
- * - Any other settlement survives the end of the process once it was noted; over a power loss it may
- *   be forgotten.
+ * - Any other settlement survives the end of the process once it was noted; over a power loss it
+ *   may be forgotten.
  * - A group survives as a whole or not at all.
  */
 

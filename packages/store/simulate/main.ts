@@ -1,7 +1,7 @@
 /**
- * npm run simulate -- log [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash simulator
- * of the store, by default for a minute from a random seed on. A seed that breaks a promise is
- * printed with what happened before, and replays exactly with --seed.
+ * npm run simulate -- log [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash
+ * simulator of the store, by default for a minute from a random seed on. A seed that breaks a
+ * promise is printed with what happened before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";

@@ -4,8 +4,8 @@
  * The fuzzer's cases are made of these before they are mutated. The same randomness makes the same
  * frames.
  *
- * Invariant: every name begins with `fuzz-`, so that what a case leaves behind can be told from
- * what belongs to others.
+ * Invariant: every name begins with `fuzz-`, so that a case does not meddle with what belongs to
+ * others.
  */
 
 import type { SeededRandom } from "@haremq/kernel";
@@ -25,7 +25,7 @@ import {
   WireWriter,
 } from "@haremq/wire";
 
-export const namePrefix = "fuzz-";
+const namePrefix = "fuzz-";
 const acknowledgingPrefix = "t";
 const channelNumbers = [1, 2, 3, 10, 2047, 65_535];
 const replyQueue = "amq.rabbitmq.reply-to";

@@ -11,10 +11,9 @@ import { join } from "node:path";
 import { VirtualClock } from "@haremq/kernel";
 import { OutputWatch } from "../output-watch.ts";
 import { turnsUntil, VirtualBroker } from "../virtual-broker.ts";
-import { namePrefix } from "./frame-maker.ts";
 import type { FuzzCase } from "./fuzz-case.ts";
 import { FuzzClient } from "./fuzz-client.ts";
-import { Watchdog } from "./watchdog.ts";
+import { Watchdog, watchdogQueue } from "./watchdog.ts";
 
 /** What one output may hold at most: see output.ts, and one frame or message more. */
 const outputBytesMax = 8 * 1024 * 1024 + 1024 * 1024;
@@ -30,7 +29,7 @@ export class FuzzRun {
   readonly #dataDirectory: string | undefined;
   readonly #outputs = new OutputWatch();
   readonly #uncaught: string[] = [];
-  readonly #exchangeCount: number;
+  readonly #predeclared: ReadonlySet<string>;
   #loggedLines = 0;
   readonly #onUncaught = (error: unknown): void => {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -45,7 +44,7 @@ export class FuzzRun {
     this.#broker = broker;
     this.#dataDirectory = dataDirectory;
     this.#watchdog = watchdog;
-    this.#exchangeCount = [...broker.vhost.topology.exchanges()].length;
+    this.#predeclared = new Set([...broker.vhost.topology.exchanges()].map(({ name }) => name));
     process.on("uncaughtException", this.#onUncaught);
     process.on("unhandledRejection", this.#onUncaught);
   }
@@ -122,19 +121,16 @@ export class FuzzRun {
     const fault = this.#loggedFault();
     if (fault !== undefined) return `logged: ${fault}`;
     for (const queue of [...vhost.topology.queues()]) {
-      if (!queue.name.startsWith(namePrefix) && !queue.name.startsWith("amq.gen-")) continue;
+      // Whatever its name: a flipped bit makes new ones.
+      if (queue.name === watchdogQueue) continue;
       if (queue.exclusiveOwner !== null) return `exclusive queue ${queue.name} left`;
       if (queue.consumerCount > 0) return `${queue.consumerCount} consumers of ${queue.name} left`;
       if (queue.unsettledCount !== 0) return `${queue.unsettledCount} unsettled on ${queue.name}`;
       vhost.deleteQueue(queue);
     }
     for (const exchange of [...vhost.topology.exchanges()]) {
-      if (exchange.name.startsWith(namePrefix)) vhost.deleteExchange(exchange);
+      if (!this.#predeclared.has(exchange.name)) vhost.deleteExchange(exchange);
     }
-    const { topology } = vhost;
-    if (topology.queueCount !== 1) return `${topology.queueCount - 1} queues left`;
-    const exchanges = [...topology.exchanges()].length - this.#exchangeCount;
-    if (exchanges !== 0) return `${exchanges} exchanges left`;
     const { liveMessages, usedBytes, heldBytes } = broker.messages;
     if (liveMessages !== 0) return `${liveMessages} messages left`;
     if (heldBytes !== 0) return `${heldBytes} bytes held for messages under way`;

@@ -5,7 +5,7 @@
 
 import type { FuzzCase } from "./fuzz-case.ts";
 
-const triesMax = 150;
+const triesMax = 300;
 
 /** Whether the case still fails with these steps only. */
 export type Fails = (kept: ReadonlySet<number>) => Promise<boolean>;

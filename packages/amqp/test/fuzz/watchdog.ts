@@ -6,7 +6,7 @@
 
 import { type BrokerAddress, RawConnection, type RawFrame } from "@haremq/testkit";
 
-const queue = "watchdog";
+export const watchdogQueue = "watchdog";
 const windowSize = 4;
 const sizes = [0, 3, 200, 5000, 140_000];
 
@@ -30,10 +30,10 @@ export class Watchdog {
   static async start(address: BrokerAddress): Promise<Watchdog> {
     const connection = await RawConnection.open(address);
     await connection.openChannel(1);
-    connection.send(1, "queue.declare", { queue, exclusive: true });
+    connection.send(1, "queue.declare", { queue: watchdogQueue, exclusive: true });
     connection.send(1, "confirm.select");
     connection.send(1, "basic.qos", { prefetchCount: windowSize });
-    connection.send(1, "basic.consume", { queue, consumerTag: "watchdog" });
+    connection.send(1, "basic.consume", { queue: watchdogQueue, consumerTag: "watchdog" });
     await connection.waitForMethod("basic.consume-ok");
     const watchdog = new Watchdog(connection);
     watchdog.#nextFrame = connection.frames.length;
@@ -97,7 +97,7 @@ export class Watchdog {
   #publish(): void {
     while (!this.#isStopping && this.#published - this.#received < windowSize) {
       const number = ++this.#published;
-      this.#connection.send(1, "basic.publish", { routingKey: queue });
+      this.#connection.send(1, "basic.publish", { routingKey: watchdogQueue });
       this.#connection.sendContent(1, { messageId: `${number}` }, bodyOf(number));
     }
   }

@@ -134,11 +134,15 @@ export class ClassicQueue implements Queue {
     this.serve();
   }
 
-  wake(consumer: Consumer): void {
+  rejoin(consumer: Consumer): void {
     if (!consumer.parked) return;
     consumer.parked = false;
-    if (!this.#consumers.has(consumer)) return;
-    this.#rotation.add(consumer);
+    if (this.#consumers.has(consumer)) this.#rotation.add(consumer);
+  }
+
+  wake(consumer: Consumer): void {
+    if (!consumer.parked) return;
+    this.rejoin(consumer);
     this.serve();
   }
 

@@ -319,6 +319,21 @@ function creditContract(check: QueueTest): void {
     assert.deepEqual(rig.log.slice(2), ["b:3", "c:4", "a:5", "b:6", "c:7", "b:8"]);
   });
 
+  check("those who rejoin before the queue serves take turns", (rig) => {
+    rig.sink.wakes = false;
+    const first = rig.consume({ tag: "a", prefetch: 1 });
+    const second = rig.consume({ tag: "b", prefetch: 1 });
+    rig.publish("1", "2", "3", "4", "5");
+    rig.settle("acknowledge", "1", "2");
+    first.credit = second.credit = 3;
+    rig.queue.rejoin(first);
+    rig.queue.rejoin(second);
+    rig.queue.rejoin(second);
+    assert.deepEqual(rig.log.slice(2), []);
+    rig.serve();
+    assert.deepEqual(rig.log.slice(2), ["a:3", "b:4", "a:5"]);
+  });
+
   check("waking one that is not parked gives it no second turn", (rig) => {
     const eager = rig.consume({ tag: "a" });
     rig.consume({ tag: "b" });

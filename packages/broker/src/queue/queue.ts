@@ -73,6 +73,8 @@ export interface Queue {
   subscribe(consumer: Consumer): void;
   /** Removes a consumer; its unsettled deliveries stay unsettled. */
   unsubscribe(consumer: Consumer): void;
+  /** Puts a parked consumer back into the rotation; whoever calls it calls `serve` then. */
+  rejoin(consumer: Consumer): void;
   /** Puts a parked consumer back into the rotation and serves it. */
   wake(consumer: Consumer): void;
   /** Hands ready messages to consumers while both last. */

@@ -161,7 +161,9 @@ export class Compaction {
     return delivered;
   }
 
-  /** Settlements are in the records now, or their records are gone; the rest is all that is left. */
+  /**
+   * Settlements are in the records now, or their records are gone; the rest is all that is left.
+   */
   async #shortenSidecar(segment: Segment, delivered: ReadonlyMap<number, number>): Promise<void> {
     const path = this.#directory.pathIn(segment, "ack");
     await this.#files.forgetSidecar(segment);

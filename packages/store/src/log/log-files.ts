@@ -200,8 +200,8 @@ export class LogFiles implements LogDisk {
       const segment = this.#unwritten[0];
       if (segment === undefined) return;
       if (this.#needNotBeWritten(segment)) {
-        const hasFiles = segment.fileBytes > 0 || segment.abandoned.length > 0;
-        if (hasFiles) await this.#dropUnfinished(segment);
+        const hasFile = segment.fileBytes > 0 || segment.abandoned.length > 0;
+        if (hasFile) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
         this.#becomeDurable(segment.positionBase + segment.tail);
       } else if (segment.isSuspect) {
@@ -227,13 +227,13 @@ export class LogFiles implements LogDisk {
     return segment.fileBytes === 0 || this.#fault !== undefined;
   }
 
-  /** A file without an end must not be found beside that of a later segment. */
+  /** Files without an end must not be found beside those of a later segment. */
   async #dropUnfinished(segment: Segment): Promise<void> {
-    const file = segment.file;
+    const { file, abandoned } = segment;
     segment.file = null;
     await file?.close();
-    const paths = [...segment.abandoned, this.directory.recordsPath(segment)];
-    for (const path of paths) await this.#disk.remove(path);
+    for (const path of abandoned) await this.#disk.remove(path);
+    await this.#disk.remove(this.directory.recordsPath(segment));
     await this.directory.sync();
     segment.abandoned = [];
     segment.abandonedBytes = 0;

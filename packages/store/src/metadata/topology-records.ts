@@ -16,7 +16,7 @@
  *   "operator-policy"   vhost  name                                    the same
  *   "parameter"         vhost  component  name                         value
  *   "global-parameter"  name                                           value
- *   "counter"           "queue"                                        the highest queue id given yet
+ *   "counter"           "queue"                                        the highest queue id so far
  *   "default-data"                                                     true
  *
  * The vhost is the first part wherever there is one, so that all that is in it is found by
