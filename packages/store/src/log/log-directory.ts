@@ -143,6 +143,17 @@ export class LogDirectory {
     return isClean;
   }
 
+  /** Makes sure that the files are gone for good, at once. */
+  async finish(removal: FileRemoval): Promise<void> {
+    if (removal.after !== undefined) await this.finish(removal.after);
+    if (removal.goneIn === undefined) {
+      for (const path of removal.paths) await this.#disk.remove(path);
+      removal.goneIn = this.#age;
+      this.#removals = this.#removals.filter((each) => each !== removal);
+    }
+    if (removal.goneIn > this.#safeAge) await this.sync();
+  }
+
   #mayGo({ after }: FileRemoval): boolean {
     return after === undefined || (after.goneIn !== undefined && after.goneIn <= this.#safeAge);
   }

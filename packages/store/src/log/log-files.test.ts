@@ -1,6 +1,6 @@
 /**
- * Goal: what the log calls durable is, in whatever order things happen and whatever fails; and nothing is
- * written, synced or removed before its time.
+ * Goal: what the log calls durable is, in whatever order things happen and whatever fails; and
+ * nothing is written, synced or removed before its time.
  */
 
 import assert from "node:assert/strict";

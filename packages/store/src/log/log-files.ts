@@ -51,7 +51,6 @@ const retryDelayMs = 500;
 export class LogFiles implements LogDisk {
   readonly #log: MessageLog;
   readonly #options: LogFilesOptions;
-  readonly #disk: Disk;
   readonly #writer: SegmentWriter;
   readonly #sidecars: Sidecars;
   readonly directory: LogDirectory;
@@ -79,7 +78,6 @@ export class LogFiles implements LogDisk {
     const { disk, clock, confirmLevel, sizes } = options;
     this.#log = log;
     this.#options = options;
-    this.#disk = disk;
     const directory = new LogDirectory(disk, options.directory);
     this.directory = directory;
     this.#sidecars = new Sidecars(disk, directory);
@@ -229,12 +227,12 @@ export class LogFiles implements LogDisk {
 
   /** Files without an end must not be found beside those of a later segment. */
   async #dropUnfinished(segment: Segment): Promise<void> {
-    const { file, abandoned } = segment;
+    const { directory } = this;
+    const { file, abandoned, lastRemoval } = segment;
     segment.file = null;
     await file?.close();
-    for (const path of abandoned) await this.#disk.remove(path);
-    await this.#disk.remove(this.directory.recordsPath(segment));
-    await this.directory.sync();
+    const paths = [...abandoned, directory.recordsPath(segment)];
+    await directory.finish(directory.removeRecords(paths, segment.fileBytes, lastRemoval));
     segment.abandoned = [];
     segment.abandonedBytes = 0;
     segment.fileBytes = 0;

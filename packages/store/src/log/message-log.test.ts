@@ -1,4 +1,6 @@
-/** Goal: handles are unique and stay right, whatever the size of what is appended; nothing leaks. */
+/**
+ * Goal: handles are unique and stay right, whatever the size of what is appended; nothing leaks.
+ */
 
 import assert from "node:assert/strict";
 import { test } from "node:test";

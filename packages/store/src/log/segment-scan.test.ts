@@ -1,6 +1,6 @@
 /**
- * Goal: what is read of a segment without an index is all that is whole and nothing else: tails are cut,
- * damage is told and replaced, groups are whole or dead, versions complement one another.
+ * Goal: what is read of a segment without an index is all that is whole and nothing else: tails are
+ * cut, damage is told and replaced, groups are whole or dead, versions complement one another.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * Goal: whatever happens to a segment's records, in memory or away, it knows at all times which of them
- * live, and how many bytes they take.
+ * Goal: whatever happens to a segment's records, in memory or away, it knows at all times which of
+ * them live, and how many bytes they take.
  */
 
 import assert from "node:assert/strict";
