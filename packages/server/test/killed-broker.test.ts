@@ -1,8 +1,8 @@
 /**
  * Goal: whatever a real broker process has confirmed is there after SIGKILL, at whatever moment it
  * comes: once, in order, unless it was acknowledged. A client publishes and consumes as fast as it
- * can; the process is killed after a random number of confirms, started again on the same directory,
- * and asked for everything. HAREMQ_KILL_ROUNDS says how often.
+ * can; the process is killed after a random number of confirms, started again on the same
+ * directory, and asked for everything. HAREMQ_KILL_ROUNDS says how often.
  */
 
 import assert from "node:assert/strict";

@@ -1,6 +1,6 @@
 /**
- * A durable log on a faulty disk with small segments, for tests: appends and settles texts, crashes,
- * opens again, and says what it found.
+ * A durable log on a faulty disk with small segments, for tests: appends and settles texts,
+ * crashes, opens again, and says what it found.
  */
 
 import assert from "node:assert/strict";

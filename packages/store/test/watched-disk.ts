@@ -1,6 +1,6 @@
 /**
- * A disk that passes everything on to another, writes down what it did, in order, and holds back what a
- * test tells it to. For tests of what the log asks of its disk, and when.
+ * A disk that passes everything on to another, writes down what it did, in order, and holds back
+ * what a test tells it to. For tests of what the log asks of its disk, and when.
  */
 
 import type { Disk, DiskFile, DiskOperation, DiskSpace, OpenMode } from "../src/disk/disk.ts";

@@ -58,13 +58,7 @@ const attributes = [
   twice("nowait, another", {}, { durable: true, nowait: true }),
 ];
 
-const numbers = [
-  "x-expires",
-  "x-message-ttl",
-  "x-max-length",
-  "x-max-length-bytes",
-  "x-max-priority",
-];
+const numbers = ["x-message-ttl", "x-max-length", "x-max-length-bytes", "x-max-priority"];
 const texts: [string, unknown, unknown][] = [
   ["x-overflow", "drop-head", "reject-publish"],
   ["x-queue-mode", "default", "lazy"],
@@ -77,6 +71,8 @@ const texts: [string, unknown, unknown][] = [
 ];
 const differing = [
   ...numbers.map((name): [string, unknown, unknown] => [name, 100, 200]),
+  // Not so soon that the queue is gone before it is declared again.
+  ["x-expires", 60_000, 120_000] as [string, unknown, unknown],
   ...texts,
 ];
 
