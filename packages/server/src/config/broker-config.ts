@@ -117,7 +117,7 @@ export function defaultConfig(version: string): BrokerConfig {
       initialFrameMaxBytes: 4096,
       channelMax: 2047,
       handshakeTimeoutMs: 10_000,
-      consumerMaxPerChannel: Number.POSITIVE_INFINITY,
+      consumerMaxPerChannel: 65_536,
       connectionMax: Number.POSITIVE_INFINITY,
       backlog: 1024,
       keepAlive: false,
