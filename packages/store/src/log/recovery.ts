@@ -357,6 +357,8 @@ export class Recovery {
         else settled.delivered.set(queue, unit & ~deliveredFlag);
       });
       segment.hasSidecar = true;
+      // Behind a batch that is torn there may be whole ones. They must not count again some day.
+      if (bytes.length > segment.sidecarBytes) this.#options.files.distrustSidecar(segment);
     }
     const grouped = this.#grouped.pairsOf(found.number);
     for (let i = 0; i < grouped.length; i += 2) {

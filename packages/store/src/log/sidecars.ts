@@ -61,7 +61,7 @@ export class Sidecars {
     return true;
   }
 
-  /** Nobody knows whether what is in it has reached the disk: a copy will. */
+  /** Part of it is damaged, or may never have reached the disk: a copy takes its place. */
   distrust(segment: Segment): void {
     segment.isSidecarSuspect = true;
     this.#unsafe.add(segment);
@@ -109,15 +109,7 @@ export class Sidecars {
       segment.hasSidecar = true;
       return file;
     }
-    const file = await this.#disk.open(path, "write");
-    try {
-      // What a power loss has left of a batch that was never whole.
-      if ((await file.size()) > segment.sidecarBytes) await file.truncate(segment.sidecarBytes);
-    } catch (error) {
-      await file.close();
-      throw error;
-    }
-    return file;
+    return await this.#disk.open(path, "write");
   }
 
   /**
