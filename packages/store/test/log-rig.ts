@@ -39,6 +39,8 @@ export class LogRig {
   faults: (Error | undefined)[] = [];
   /** `durablePosition` at each growth. */
   durablePositions: number[] = [];
+  /** Which queues there are when the log opens. */
+  knows: (queue: number) => boolean = () => true;
   #ids = 0;
 
   private constructor(options: RigOptions) {
@@ -81,6 +83,7 @@ export class LogRig {
         ...sizes,
       },
       onMessage: (queue, handle, id) => {
+        if (!this.knows(queue)) return false;
         this.found.push({ queue, handle, id });
         return true;
       },
