@@ -1,6 +1,8 @@
 // npm run simulate -- [log | broker] [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
 // crash simulator from source: that of the message log, or that of the whole broker. Without a seed
 // it draws one and runs for a minute; a seed that breaks a promise is printed, and replays exactly.
+//
+// npm run simulate -- kill [--rounds N] [--seed S] [--verbose]: kills the real broker under load.
 
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
@@ -9,6 +11,7 @@ import { ensureInstalled, root } from "./install.mjs";
 const simulators = {
   log: "packages/store/simulate/main.ts",
   broker: "packages/server/simulate/broker.ts",
+  kill: "packages/server/simulate/kill.ts",
 };
 
 ensureInstalled();

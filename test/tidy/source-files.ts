@@ -49,9 +49,9 @@ export function isGenerated({ path }: SourceFile): boolean {
   return path.includes("/generated/");
 }
 
-/** Tests, contract suites, and whatever lies in a test folder. */
+/** Tests, contract suites, simulators, and whatever lies in a test folder. */
 export function isTest({ path }: SourceFile): boolean {
-  return /\.(test|contract)\.ts$|^test\/|^packages\/[^/]+\/test\//.test(path);
+  return /\.(test|contract)\.ts$|^test\/|^packages\/[^/]+\/(test|simulate)\//.test(path);
 }
 
 /** "packages/wire/src/text.ts" gives "wire"; undefined outside the packages. */

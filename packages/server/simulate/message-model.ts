@@ -28,8 +28,9 @@ export interface ModelTransaction {
 export interface ModelMessage {
   readonly id: number;
   readonly queue: ModelQueue;
-  /** Orders the messages of a queue. */
+  /** Orders the messages of a queue that come from the same publisher. */
   readonly place: number;
+  readonly publisher: number;
   readonly isDurable: boolean;
   readonly publishedBy: ModelTransaction | undefined;
   /** It has to survive. */
@@ -89,12 +90,14 @@ export class MessageModel {
     queue: ModelQueue,
     isPersistent: boolean,
     transaction?: ModelTransaction,
+    publisher = 0,
   ): ModelMessage {
     const isDurable = isPersistent && queue.number !== 0;
     const message: ModelMessage = {
       id,
       queue,
       place: ++this.#places,
+      publisher,
       isDurable,
       publishedBy: isDurable ? transaction : undefined,
       isSafe: false,
@@ -142,6 +145,15 @@ export class MessageModel {
     this.#transactions = [];
   }
 
+  /** Forgets what is settled and must not come back: if it does, nobody knows it. */
+  forgetNoted(): void {
+    for (const { messages } of this.#queues) {
+      for (const [id, { state, isNoted }] of messages) {
+        if (state === "settled" && isNoted) messages.delete(id);
+      }
+    }
+  }
+
   onPowerLoss(): void {
     for (const message of this.#messages()) {
       message.isNoted = false;
@@ -182,15 +194,16 @@ export class MessageModel {
       return;
     }
     demand(queue.fate !== "gone", () => `queue ${queue.name} (${number}) was deleted and is back`);
-    let last = 0;
+    const last = new Map<number, number>();
     for (const { id, isRedelivered } of found) {
       const message = queue.messages.get(id);
       demand(message !== undefined, () => `message ${id} was never in ${queue.name} (${number})`);
       const name = nameOf(message);
       demand(message.isDurable, () => `${name} is not durable and is back`);
       demand(!present.has(message), () => `${name} is there twice`);
-      demand(message.place > last, () => `${name} has left its place`);
-      last = message.place;
+      const { publisher, place } = message;
+      demand(place > (last.get(publisher) ?? 0), () => `${name} has left its place`);
+      last.set(publisher, place);
       // What was purged may be back over a power loss, and looks delivered then.
       const { wasDelivered, isMarked, state } = message;
       const mayBeMarked = wasDelivered || isMarked || state === "settled";
