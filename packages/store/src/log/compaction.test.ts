@@ -1,6 +1,6 @@
 /**
- * Goal: the disk stays within twice of what lives, nobody notices how, and nothing that lives is lost on
- * the way, whatever fails.
+ * Goal: the disk stays within twice of what lives, nobody notices how, and nothing that lives is
+ * lost on the way, whatever fails.
  */
 
 import assert from "node:assert/strict";

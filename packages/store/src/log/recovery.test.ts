@@ -1,6 +1,6 @@
 /**
- * Goal: what an opening finds is what was promised, after any end and any damage, and an opening that is
- * itself interrupted costs nothing.
+ * Goal: what an opening finds is what was promised, after any end and any damage, and an opening
+ * that is itself interrupted costs nothing.
  */
 
 import assert from "node:assert/strict";

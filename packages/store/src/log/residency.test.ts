@@ -1,6 +1,6 @@
 /**
- * Goal: memory stays within its budget as far as anything may leave; what comes back is what left; and
- * what is damaged on the disk is told, kept, and never taken for a message.
+ * Goal: memory stays within its budget as far as anything may leave; what comes back is what left;
+ * and what is damaged on the disk is told, kept, and never taken for a message.
  */
 
 import assert from "node:assert/strict";
