@@ -8,6 +8,7 @@ import { DiskError } from "../src/disk/disk.ts";
 import type { FaultyDisk } from "../src/disk/faulty-disk.ts";
 import { DurableLog } from "../src/log/durable-log.ts";
 import type { LogSizes } from "../src/log/log-sizes.ts";
+import { DeliveryNote } from "../src/log/message-log.ts";
 import { headBytes, RecordKind, recordBytes, userWord } from "../src/log/record.ts";
 import type { ConfirmLevel } from "../src/log/segment-writer.ts";
 import {
@@ -45,6 +46,9 @@ export class LogLife {
   #durable: DurableLog | undefined;
   /** What the queues hold, in order. */
   readonly queues = new Map<number, { target: ModelTarget; handle: number }[]>();
+  /** Up to which record each queue has delivered. */
+  readonly #delivered = new Map<number, number>();
+  readonly #notes = new Map<number, DeliveryNote>();
   readonly #transient: TransientRecord[] = [];
   #transientIds = 0;
   isFaulty = false;
@@ -75,9 +79,9 @@ export class LogLife {
       confirmLevel,
       directory: dataDirectory,
       clock: this.clock,
-      onMessage: (queue, handle, id) => {
+      onMessage: (queue, handle, id, wasDelivered) => {
         if (model.deletedQueues.has(queue)) return false;
-        recovered.push({ id, queue, handle });
+        recovered.push({ id, queue, handle, wasDelivered });
         return true;
       },
       onDurable: () => this.#guard(() => model.onDurable(this.durable.log.durablePosition)),
@@ -89,13 +93,16 @@ export class LogLife {
       },
     });
     this.#durable = durable;
+    const mayBeDamaged = model.mayLackAnything;
     model.recover(recovered, durable.log.position);
-    for (const { id, queue, handle } of recovered) {
+    for (const { id, queue, handle, wasDelivered } of recovered) {
       const target = model.records[id]!.targets.find((each) => each.queue === queue)!;
       this.#enqueue(target, handle);
+      if (wasDelivered) this.#delivered.set(queue, id);
     }
     this.checkLiving();
-    demand(this.damages.length === 0, () => `false report: ${this.damages.join("; ")}`);
+    const isRight = mayBeDamaged || this.damages.length === 0;
+    demand(isRight, () => `false report: ${this.damages.join("; ")}`);
   }
 
   // What a broker does
@@ -175,6 +182,27 @@ export class LogLife {
     );
     this.#options.model.settle(target, group);
     log.settle(taken!.handle, target.queue);
+  }
+
+  /** Delivers the next messages of a queue for the first time. */
+  deliver(queue: number, count: number): void {
+    const last = this.#delivered.get(queue) ?? -1;
+    const entries = this.queues.get(queue) ?? [];
+    const next = entries.filter(({ target }) => target.record.id > last).slice(0, count);
+    let note = this.#notes.get(queue);
+    if (note === undefined) {
+      note = new DeliveryNote(queue);
+      this.#notes.set(queue, note);
+    }
+    for (const { target, handle } of next) {
+      this.durable.log.noteDelivered(note, handle);
+      this.#options.model.deliver(target);
+      this.#delivered.set(queue, target.record.id);
+    }
+  }
+
+  deliveredUpTo(queue: number): number {
+    return this.#delivered.get(queue) ?? -1;
   }
 
   releaseTransient(index: number): void {

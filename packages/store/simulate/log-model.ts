@@ -11,6 +11,10 @@
  * - Any other settlement survives the end of the process once it was noted; over a power loss it
  *   may be forgotten.
  * - A group survives as a whole or not at all.
+ * - What was never delivered is not said to have been. What was delivered is said so, once that was
+ *   noted, after the end of the process.
+ *
+ * A power loss at level os may take anything; what is left is still in order, and nothing else.
  */
 
 export class PromiseBroken extends Error {
@@ -55,6 +59,7 @@ export interface Recovered {
   readonly id: number;
   readonly queue: number;
   readonly handle: number;
+  readonly wasDelivered: boolean;
 }
 
 export class LogModel {
@@ -63,6 +68,14 @@ export class LogModel {
   readonly deletedQueues = new Set<number>();
   #groups: ModelGroup[] = [];
   #durablePosition = 0;
+  /** Up to which record each queue has ever delivered... */
+  readonly #everDelivered = new Map<number, number>();
+  /** ...up to which the log has been told, or has said so itself when it opened... */
+  #delivered = new Map<number, number>();
+  /** ...and up to which it is known to survive the end of the process. */
+  #deliveredNoted = new Map<number, number>();
+  /** The power has gone at a level that promises nothing then. */
+  mayLackAnything = false;
 
   append(length: number, queues: readonly number[], group?: ModelGroup): ModelRecord {
     const targets: ModelTarget[] = [];
@@ -102,6 +115,12 @@ export class LogModel {
     group?.settles.push(target);
   }
 
+  deliver({ queue, record }: ModelTarget): void {
+    for (const delivered of [this.#everDelivered, this.#delivered]) {
+      delivered.set(queue, Math.max(record.id, delivered.get(queue) ?? 0));
+    }
+  }
+
   onDurable(position: number): void {
     demand(position >= this.#durablePosition, () => `durable went back to ${position}`);
     this.#durablePosition = position;
@@ -115,6 +134,7 @@ export class LogModel {
   /** The log is at rest: whatever was settled has been noted. */
   onRest(): void {
     for (const target of this.#allTargets()) if (target.state === "settled") target.isNoted = true;
+    this.#deliveredNoted = new Map(this.#delivered);
   }
 
   /** The queue is no more, and nobody will ask for what it had. */
@@ -125,6 +145,7 @@ export class LogModel {
 
   onPowerLoss(): void {
     for (const target of this.#allTargets()) target.isNoted = false;
+    this.#deliveredNoted.clear();
   }
 
   /**
@@ -134,9 +155,8 @@ export class LogModel {
   recover(recovered: readonly Recovered[], position: number): void {
     const found = this.#readFound(recovered);
     const isFound = (target: ModelTarget): boolean => found.has(target);
-    this.#judgePrefix(isFound);
-    for (const group of this.#groups) if (!group.isDurable) this.#judgeGroup(group, isFound);
-    for (const target of this.#allTargets()) judgeTarget(target, isFound(target));
+    if (!this.mayLackAnything) this.#judge(isFound);
+    this.mayLackAnything = false;
     for (const target of this.#allTargets()) this.#accept(target, isFound(target));
     this.#durablePosition = 0;
     for (const record of this.records) {
@@ -146,6 +166,12 @@ export class LogModel {
     for (const group of this.#groups) {
       group.position = this.#hasSurvived(group, isFound) ? position : Number.POSITIVE_INFINITY;
     }
+  }
+
+  #judge(isFound: (target: ModelTarget) => boolean): void {
+    this.#judgePrefix(isFound);
+    for (const group of this.#groups) if (!group.isDurable) this.#judgeGroup(group, isFound);
+    for (const target of this.#allTargets()) judgeTarget(target, isFound(target));
   }
 
   get openTargets(): ModelTarget[] {
@@ -164,13 +190,19 @@ export class LogModel {
   #readFound(recovered: readonly Recovered[]): Set<ModelTarget> {
     const found = new Set<ModelTarget>();
     let last = -1;
-    for (const { id, queue } of recovered) {
+    this.#delivered = new Map();
+    for (const { id, queue, wasDelivered } of recovered) {
       const target = this.records[id]?.targets.find((each) => each.queue === queue);
       if (target === undefined) throw new PromiseBroken(`queue ${queue} never got record ${id}`);
       demand(!found.has(target), () => `queue ${queue} got record ${id} twice`);
       demand(id >= last, () => `record ${id} came after ${last}`);
       last = id;
       found.add(target);
+      const delivered = this.#everDelivered.get(queue) ?? -1;
+      demand(!wasDelivered || id <= delivered, () => `${nameOf(target)} was never delivered`);
+      const noted = this.#deliveredNoted.get(queue) ?? -1;
+      demand(wasDelivered || id > noted, () => `${nameOf(target)} was delivered, and noted`);
+      if (wasDelivered) this.#delivered.set(queue, id);
     }
     return found;
   }

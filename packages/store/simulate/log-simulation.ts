@@ -111,7 +111,8 @@ class LogSimulation {
     else if (draw < 100) this.#deleteQueue();
     else if (draw < 160) this.#appendGroup();
     else if (draw < 230) this.#transient();
-    else if (draw < 330) this.#read();
+    else if (draw < 290) this.#read();
+    else if (draw < 330) this.#deliver();
     else if (draw < 340) this.#purge();
     else if (below(100) < this.#appetite) this.#settle();
     else this.#append();
@@ -173,6 +174,15 @@ class LogSimulation {
       this.#life.settle(target);
     }
     this.#trace(`settle ${ids}`);
+  }
+
+  #deliver(): void {
+    const queue = this.#queueBase + this.#random.below(this.#queueCount);
+    const count = 1 + this.#random.below(6);
+    this.#life.deliver(queue, count);
+    this.#trace(
+      `deliver up to ${count} of ${queue}, up to record ${this.#life.deliveredUpTo(queue)}`,
+    );
   }
 
   #purge(): void {
@@ -244,10 +254,12 @@ class LogSimulation {
   #die(): void {
     this.#crashes++;
     this.#compactions += this.#life.isOpen ? this.#life.durable.files.counters.compactions : 0;
-    const powerLoss = this.#confirmLevel === "disk" && this.#random.below(2) === 0;
+    const isSafe = this.#confirmLevel === "disk";
+    const powerLoss = this.#random.below(isSafe ? 2 : 8) === 0;
     this.#trace(powerLoss ? "power loss" : "crash");
     this.#disk = this.#disk.crash({ powerLoss });
     if (powerLoss) this.#model.onPowerLoss();
+    if (powerLoss && !isSafe) this.#model.mayLackAnything = true;
     if (this.#random.below(2) === 0) this.#disk.faults.clear();
   }
 

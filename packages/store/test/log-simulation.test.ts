@@ -5,7 +5,12 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { LogModel, type ModelTarget, PromiseBroken } from "../simulate/log-model.ts";
+import {
+  LogModel,
+  type ModelTarget,
+  PromiseBroken,
+  type Recovered,
+} from "../simulate/log-model.ts";
 import { simulateLog } from "../simulate/log-simulation.ts";
 
 async function simulate(seed: number): Promise<void> {
@@ -53,8 +58,8 @@ function durable(model: LogModel): ModelTarget[] {
   return targets;
 }
 
-function found(...ids: number[]): { id: number; queue: number; handle: number }[] {
-  return ids.map((id) => ({ id, queue: 1, handle: id }));
+function found(...ids: number[]): Recovered[] {
+  return ids.map((id) => ({ id, queue: 1, handle: id, wasDelivered: false }));
 }
 
 function recoverThree(model: LogModel, ...ids: number[]): void {
@@ -85,6 +90,22 @@ for (const [what, act] of [
     (model) => {
       const [first] = durable(model);
       model.settle(first!);
+      model.onRest();
+      model.recover(found(0, 1, 2), 0);
+    },
+  ],
+  [
+    "a message is said to have been delivered that was not",
+    (model) => {
+      durable(model);
+      model.recover([{ ...found(0)[0]!, wasDelivered: true }, ...found(1, 2)], 0);
+    },
+  ],
+  [
+    "a delivery that was noted is forgotten",
+    (model) => {
+      const [, second] = durable(model);
+      model.deliver(second!);
       model.onRest();
       model.recover(found(0, 1, 2), 0);
     },
