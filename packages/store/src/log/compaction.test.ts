@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SeededRandom } from "@haremq/kernel";
-import { LogRig } from "../../test/log-rig.ts";
+import { directory, LogRig } from "../../test/log-rig.ts";
 
 /** One full segment of `count` texts, and another after it. */
 async function filled(count: number, queues: readonly number[] = [1]): Promise<[LogRig, number[]]> {
@@ -234,6 +234,24 @@ test("a packed file whose index is damaged is read all the same", async () => {
   await rig.restart(true);
   assert.deepEqual(await rig.textsOf(1), expected);
   assert.deepEqual(rig.damage, []);
+});
+
+test("a packed file without an index counts, whatever else was begun after it", async () => {
+  for (const kind of ["pak", "seg"] as const) {
+    const [rig, handles] = await filled(16);
+    for (const [i, handle] of handles.entries()) if (i % 4 !== 0) rig.log.settle(handle, 1);
+    await rig.rest();
+    rig.crash(true);
+    await rig.disk.remove(`${directory}/log/00000001.1.idx`);
+    // Another compaction, or the writing anew of what was packed, has got this far.
+    const pack = await rig.read("log/00000001.1.pak");
+    const begun = await rig.disk.open(`${directory}/log/00000001.2.${kind}`, "create");
+    if (kind === "pak") await begun.write(pack, 0, 100, 0);
+    await begun.close();
+    await rig.open();
+    assert.equal(rig.found.filter(({ queue }) => queue === 1).length, 4, kind);
+    assert.deepEqual(rig.damage, []);
+  }
 });
 
 // Over long workloads

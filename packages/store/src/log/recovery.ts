@@ -196,32 +196,36 @@ export class Recovery {
     return { found, generation: found.newestGeneration, scanned };
   }
 
-  /** Nothing if there is not a single record. */
+  /**
+   * The oldest file has all records: none goes before a newer one has them, too. Where plain ones
+   * follow it, they may have records that came later. Nothing if there is not a single record.
+   */
   async #readRecords(
     found: FoundSegment,
     generations: readonly number[],
     isLast: boolean,
   ): Promise<Scanned | undefined> {
+    const oldest = generations.at(-1);
+    if (oldest === undefined) return undefined;
+    const isPacked = found.records.get(oldest) === "pak";
     const plain = generations.filter((each) => found.records.get(each) === "seg");
-    // Packed files replace plain ones, which go only once there is an index.
-    const chosen = plain.length > 0 ? plain : generations.slice(0, 1);
     const versions: Int32Array[] = [];
-    for (const each of chosen) versions.push(await this.#readWords(found.recordsPath(each)));
-    const [first] = versions;
-    if (first === undefined) return undefined;
-    const length =
-      plain.length > 0
-        ? Math.max(...versions.map((each) => each.length)) << 2
-        : unpackedBytes(first);
+    for (const each of isPacked ? [oldest] : plain) {
+      versions.push(await this.#readWords(found.recordsPath(each)));
+    }
+    const length = isPacked
+      ? unpackedBytes(versions[0]!)
+      : Math.max(...versions.map((each) => each.length)) << 2;
     const { log } = this.#options;
     // With room for an end.
     const bytes = log.pool.take(log.slabBytesFor(length + headBytes));
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
-    const scanned =
-      plain.length > 0 ? scanRecords(versions, words, isLast) : unpackRecords(first, words);
+    const scanned = isPacked
+      ? unpackRecords(versions[0]!, words)
+      : scanRecords(versions, words, isLast);
     if (scanned.units.length > 0) return { ...scanned, bytes, words };
     log.pool.give(bytes);
-    return undefined;
+    return await this.#readRecords(found, generations.slice(0, -1), isLast);
   }
 
   async #isSafe(path: string): Promise<boolean> {
