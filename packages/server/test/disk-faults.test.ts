@@ -1,7 +1,7 @@
 /**
- * Goal: on a disk that is full, or fails, nothing is confirmed that is not safe, publishers are told
- * to wait, consumers go on, and everything does again once the disk works. The disk is simulated;
- * disk-full.test.ts fills a real one.
+ * Goal: on a disk that is full, or fails, nothing is confirmed that is not safe, publishers are
+ * told to wait, consumers go on, and everything does again once the disk works. The disk is
+ * simulated; disk-full.test.ts fills a real one.
  */
 
 import assert from "node:assert/strict";
