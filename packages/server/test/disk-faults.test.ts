@@ -76,6 +76,8 @@ describe("a full disk", () => {
     const { connection, channel } = await openPublisher(broker);
     const told = blocked(connection);
     const published = new PublishedMessages(channel, "q", 300, 2000);
+    await broker.passUntilAlarm();
+    const late = channel.publish("", "q", "late", { deliveryMode: 2 });
     assert.equal(await broker.passUntil(told), "low on disk");
     await broker.pass(60_000);
     const { size } = published.confirmed;
@@ -83,10 +85,10 @@ describe("a full disk", () => {
 
     broker.disk.capacityBytes = mib * 100;
     const released = unblocked(connection);
-    await broker.passUntil(Promise.all([published.allConfirmed, released]));
+    await broker.passUntil(Promise.all([published.allConfirmed, released, late]));
     assert.equal(broker.broker.alarms.active.size, 0);
     await broker.crash(true);
-    assert.deepEqual(await left(broker), published.bodies);
+    assert.deepEqual(await left(broker), [...published.bodies, "late"]);
   });
 
   for (const powerLoss of [false, true]) {
@@ -95,7 +97,7 @@ describe("a full disk", () => {
       const broker = await FaultyBroker.start(t);
       await declareQueue(broker);
       broker.disk.capacityBytes = 300_000;
-      const { connection, channel } = await openPublisher(broker);
+      const { channel } = await openPublisher(broker);
       const confirmed = new Set<string>();
       let count = 0;
       const publishSome = async (): Promise<void> => {
@@ -105,10 +107,9 @@ describe("a full disk", () => {
           confirmed.add(body);
         }
       };
-      const told = blocked(connection);
       // Some at a time, so that some are confirmed before the disk is full.
       for (let lane = 0; lane < 5; lane++) publishSome().catch(() => {});
-      await broker.passUntil(told);
+      await broker.passUntilAlarm();
       assert.ok(confirmed.size > 20, `${confirmed.size} confirmed`);
       await broker.crash(powerLoss);
       broker.disk.capacityBytes = 100 * mib;
@@ -123,14 +124,16 @@ describe("a full disk", () => {
     broker.disk.capacityBytes = 200_000;
     const { connection, channel } = await openPublisher(broker);
     const told = blocked(connection);
-    const published = new PublishedMessages(channel, "q", 300, 2000);
+    const published = new PublishedMessages(channel, "q", 299, 2000);
+    await broker.passUntilAlarm();
+    const late = channel.publish("", "q", "late", { deliveryMode: 2 });
     await broker.passUntil(told);
     const released = unblocked(connection);
     const consumed = consume(other, 300);
-    const [, , bodies] = await broker.passUntil(
-      Promise.all([released, published.allConfirmed, consumed]),
+    const [bodies] = await broker.passUntil(
+      Promise.all([consumed, released, published.allConfirmed, late]),
     );
-    assert.deepEqual(bodies, published.bodies);
+    assert.deepEqual(bodies, [...published.bodies, "late"]);
     assert.equal(broker.broker.alarms.active.size, 0);
     await broker.pass(checkMs);
     await broker.crash(false);

@@ -118,8 +118,22 @@ export class FaultyBroker {
       isSettled = true;
     };
     promise.then(settle, settle);
-    while (!isSettled) await this.pass(100);
+    await this.#passWhile(() => !isSettled);
     return promise;
+  }
+
+  /** Lets time pass until publishers have to wait. Those are told who still publish after that. */
+  passUntilAlarm(): Promise<void> {
+    return this.#passWhile(() => this.broker.alarms.active.size === 0);
+  }
+
+  /** Time is what the clock of the broker says: however slow the machine, an hour is plenty. */
+  async #passWhile(isWaiting: () => boolean): Promise<void> {
+    const endMs = this.clock.nowMs() + 3_600_000;
+    while (isWaiting()) {
+      if (this.clock.nowMs() > endMs) throw new Error("the broker's hour has passed in vain");
+      await this.pass(100);
+    }
   }
 
   /** The end of the process, or of the power, and a start on what is left. */
