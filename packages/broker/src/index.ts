@@ -33,6 +33,12 @@ export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direc
 export { checkExpiration } from "./message/expiration.ts";
 export { type DurableWaiter, MessageStore, Viewed } from "./message/message-store.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
+export {
+  EffectivePolicy,
+  noPolicy,
+  type PolicyDefinition,
+  type PolicyValue,
+} from "./policy/effective-policy.ts";
 export { distribute } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export type { Distribution, StoreStats } from "./store-stats.ts";

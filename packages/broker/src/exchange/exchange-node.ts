@@ -5,6 +5,7 @@
  */
 
 import { type FieldTable, fieldText } from "@haremq/wire";
+import { noPolicy } from "../policy/effective-policy.ts";
 import type { Binding } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import type { ExchangeType, Matcher } from "./exchange-type.ts";
@@ -19,6 +20,7 @@ export class ExchangeNode<Q> implements Exchange {
   readonly arguments: FieldTable;
   alternateExchange: string | undefined;
   deleted = false;
+  policy = noPolicy;
   /** The last walk that came here; see route-walk.ts. */
   reachedInWalk = 0;
   /** Whether it was said that the alternate exchange is missing. */

@@ -4,6 +4,7 @@
  */
 
 import type { FieldTable } from "@haremq/wire";
+import type { EffectivePolicy } from "../policy/effective-policy.ts";
 
 export interface ExchangeSpec {
   readonly name: string;
@@ -19,4 +20,6 @@ export interface Exchange extends ExchangeSpec {
   readonly alternateExchange: string | undefined;
   /** True once the exchange left the topology. An exchange declared anew is another object. */
   readonly deleted: boolean;
+  /** What policies say about it; the topology's `applyPolicy` gives it another. */
+  readonly policy: EffectivePolicy;
 }

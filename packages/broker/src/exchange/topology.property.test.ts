@@ -9,6 +9,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import fc from "fast-check";
+import { policyOf } from "../../test/policy-of.ts";
+import type { EffectivePolicy } from "../policy/effective-policy.ts";
 import {
   declareExchange,
   declareQueue,
@@ -22,6 +24,8 @@ interface NaiveExchange {
   readonly type: string;
   readonly autoDelete: boolean;
   alternate: string | undefined;
+  /** What it was declared with; a policy does not change that. */
+  alternateArgument: string | undefined;
 }
 
 interface NaiveBinding {
@@ -151,6 +155,7 @@ const change = fc.oneof(
       type: fc.constantFrom("direct", "fanout", "topic", "headers"),
       autoDelete: fc.boolean(),
       alternate,
+      byPolicy: fc.boolean(),
     }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("queue" as const), name: queueName }) },
@@ -159,12 +164,16 @@ const change = fc.oneof(
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("delete" as const), name: exchangeName }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("drop" as const), name: queueName }) },
   {
-    weight: 1,
+    weight: 2,
     arbitrary: fc.record({ kind: fc.constant("policy" as const), name: exchangeName, alternate }),
   },
 );
 type Change = typeof change extends fc.Arbitrary<infer T> ? T : never;
 type Binding = typeof binding extends fc.Arbitrary<infer T> ? T : never;
+
+function alternatePolicy(name: string | undefined): EffectivePolicy {
+  return policyOf(name === undefined ? {} : { "alternate-exchange": name });
+}
 
 interface KeptRoute {
   readonly start: string;
@@ -201,10 +210,12 @@ class Comparison {
     const exchange = topology.exchange(name);
     const queue = topology.queue(name);
     if (change.kind === "declare" && exchange === undefined) {
-      const { type, autoDelete, alternate } = change;
-      const options = alternate === undefined ? { autoDelete } : { autoDelete, alternate };
-      declareExchange(topology, name, type, options);
-      model.exchanges.set(name, { type, autoDelete, alternate });
+      const { type, autoDelete, alternate, byPolicy } = change;
+      const alternateArgument = byPolicy ? undefined : alternate;
+      const args = alternateArgument === undefined ? {} : { alternate: alternateArgument };
+      const declared = declareExchange(topology, name, type, { autoDelete, ...args });
+      if (byPolicy) topology.applyPolicy(declared, alternatePolicy(alternate));
+      model.exchanges.set(name, { type, autoDelete, alternate, alternateArgument });
     } else if (change.kind === "queue" && queue === undefined) {
       declareQueue(topology, name);
       model.queues.push(name);
@@ -215,8 +226,9 @@ class Comparison {
       topology.removeQueue(queue);
       model.removeQueue(name);
     } else if (change.kind === "policy" && exchange !== undefined) {
-      topology.setAlternateExchange(exchange, change.alternate);
-      model.exchanges.get(name)!.alternate = change.alternate;
+      topology.applyPolicy(exchange, alternatePolicy(change.alternate));
+      const declared = model.exchanges.get(name)!;
+      declared.alternate = declared.alternateArgument ?? change.alternate;
     }
   }
 

@@ -3,6 +3,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FieldTable } from "@haremq/wire";
+import { policyOf } from "../../test/policy-of.ts";
+import { noPolicy } from "../policy/effective-policy.ts";
 import { declareExchange, declareQueue, type TestQueue, targetsOf } from "./exchange.contract.ts";
 import type { Exchange } from "./exchange.ts";
 import type { ExchangeType, MatchedBinding, Matcher } from "./exchange-type.ts";
@@ -203,11 +205,22 @@ describe("alternate exchanges", () => {
     topology.bind(exchange, declareQueue(topology, "q"), "k");
     const matched = topology.route(exchange, "k");
     assert.deepEqual(targetsOf(topology, exchange, { routingKey: "other" }), []);
-    topology.setAlternateExchange(exchange, "ae");
+    topology.applyPolicy(exchange, policyOf({ "alternate-exchange": "ae" }));
     assert.deepEqual(targetsOf(topology, exchange, { routingKey: "other" }), ["rest"]);
-    topology.setAlternateExchange(exchange, undefined);
+    topology.applyPolicy(exchange, noPolicy);
     assert.deepEqual(targetsOf(topology, exchange, { routingKey: "other" }), []);
     assert.equal(matched.valid, true, "what matched never depended on it");
+  });
+
+  test("named by an argument stay, whatever a policy says", () => {
+    const topology = new Topology<TestQueue>();
+    const exchange = declareExchange(topology, "x", "direct", { alternate: "ae" });
+    topology.bind(declareExchange(topology, "ae", "fanout"), declareQueue(topology, "rest"), "");
+    declareExchange(topology, "other", "fanout");
+    topology.applyPolicy(exchange, policyOf({ "alternate-exchange": "other" }));
+    assert.deepEqual(targetsOf(topology, exchange, { routingKey: "k" }), ["rest"]);
+    topology.applyPolicy(exchange, noPolicy);
+    assert.deepEqual(targetsOf(topology, exchange, { routingKey: "k" }), ["rest"]);
   });
 
   test("that come, go and come again are noticed", () => {
@@ -236,13 +249,14 @@ describe("a missing alternate exchange", () => {
         topology.routeMessage(exchange, [`${index}`], undefined);
       }
     };
-    const exchange = declareExchange(topology, "x", "direct", { alternate: "ae" });
+    const exchange = declareExchange(topology, "x", "direct");
+    topology.applyPolicy(exchange, policyOf({ "alternate-exchange": "ae" }));
     topology.bind(exchange, declareQueue(topology, "q"), "bound");
     topology.route(exchange, "bound");
     assert.deepEqual(told, [], "nothing was lost");
     lost(exchange, 3000);
     assert.deepEqual(told.splice(0), ["x ae"]);
-    topology.setAlternateExchange(exchange, "other");
+    topology.applyPolicy(exchange, policyOf({ "alternate-exchange": "other" }));
     lost(exchange, 3);
     assert.deepEqual(told.splice(0), ["x other"]);
     const other = declareExchange(topology, "other", "fanout");
@@ -251,7 +265,7 @@ describe("a missing alternate exchange", () => {
     topology.removeExchange(other);
     lost(exchange, 3);
     assert.deepEqual(told.splice(0), ["x other"], "it came and went");
-    topology.setAlternateExchange(exchange, undefined);
+    topology.applyPolicy(exchange, noPolicy);
     lost(exchange, 3);
     assert.deepEqual(told, []);
   });

@@ -14,7 +14,8 @@
  *   the exchanges that were bound only to it. Callers learn it from the `Removed` they get.
  */
 
-import { FieldTable } from "@haremq/wire";
+import { FieldTable, fieldText } from "@haremq/wire";
+import { type EffectivePolicy, noPolicy } from "../policy/effective-policy.ts";
 import { type Binding, bindingIdentity } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import { ExchangeNode, type NodeBinding } from "./exchange-node.ts";
@@ -97,11 +98,12 @@ export class Topology<Q extends { readonly name: string }> {
   // Exchanges and queues
 
   /** The name must be free and the type known. */
-  addExchange(spec: ExchangeSpec): Exchange {
+  addExchange(spec: ExchangeSpec, policy = noPolicy): Exchange {
     if (this.#exchanges.has(spec.name)) throw new Error(`exchange ${spec.name} exists`);
     const node = new ExchangeNode<Q>(spec, this.types.require(spec.type));
     this.#exchanges.set(spec.name, node);
     this.#refer(node);
+    this.applyPolicy(node, policy);
     this.#onAlternateChange(spec.name);
     return node;
   }
@@ -115,9 +117,19 @@ export class Topology<Q extends { readonly name: string }> {
     return removal;
   }
 
-  /** Makes another exchange the alternate, or none; policies do that to a declared exchange. */
-  setAlternateExchange(exchange: Exchange, name: string | undefined): void {
+  /** Has an exchange obey another policy from now on; what its arguments say holds all the same. */
+  applyPolicy(exchange: Exchange, policy: EffectivePolicy): void {
     const node = this.#node(exchange);
+    node.policy = policy;
+    const alternate = policy.get("alternate-exchange");
+    this.#setAlternateExchange(
+      node,
+      fieldText(node.arguments.get("alternate-exchange")) ??
+        (typeof alternate === "string" ? alternate : undefined),
+    );
+  }
+
+  #setAlternateExchange(node: ExchangeNode<Q>, name: string | undefined): void {
     if (node.alternateExchange === name) return;
     this.#unrefer(node);
     node.alternateExchange = name;

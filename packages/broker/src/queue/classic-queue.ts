@@ -21,6 +21,7 @@ import type { Consumer } from "../consumer/consumer.ts";
 import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
+import { type EffectivePolicy, noPolicy } from "../policy/effective-policy.ts";
 import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "./queue.ts";
 
 /** About a segment's worth of small messages. */
@@ -35,6 +36,7 @@ export class ClassicQueue implements Queue {
   readonly singleActiveConsumer: boolean;
   readonly storeNumber: number;
   deleted = false;
+  policy = noPolicy;
 
   readonly #messages: MessageStore;
   readonly #ready = new FloatRing();
@@ -91,6 +93,10 @@ export class ClassicQueue implements Queue {
 
   consumers(): Iterable<Consumer> {
     return this.#consumers;
+  }
+
+  applyPolicy(policy: EffectivePolicy): void {
+    this.policy = policy;
   }
 
   publish(view: MessageView): void {

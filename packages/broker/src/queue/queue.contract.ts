@@ -7,11 +7,13 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { FieldTable } from "@haremq/wire";
+import { policyOf } from "../../test/policy-of.ts";
 import { type QueueFactory, QueueRig, queueSpec } from "../../test/queue-rig.ts";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
 import { textMessage } from "../../test/text-message.ts";
 import { MessageStore } from "../message/message-store.ts";
 import { MessageView, unstored } from "../message/message-view.ts";
+import { noPolicy } from "../policy/effective-policy.ts";
 import { singleActiveConsumerContract } from "./single-active-consumer.contract.ts";
 
 /** Runs a test with a queue of its own, which must be in order at the end. */
@@ -55,6 +57,16 @@ function declarationContract(createQueue: QueueFactory): void {
     assert.equal(plain.durable, false);
     assert.equal(plain.autoDelete, false);
     assert.equal(plain.exclusiveOwner, null);
+  });
+
+  test("a queue obeys no policy until it is given one", () => {
+    const queue = createQueue(queueSpec(), new MessageStore());
+    assert.equal(queue.policy, noPolicy);
+    const policy = policyOf({ "max-length": 5 });
+    queue.applyPolicy(policy);
+    assert.equal(queue.policy, policy);
+    queue.applyPolicy(noPolicy);
+    assert.equal(queue.policy, noPolicy);
   });
 
   test("a queue has a single active consumer only if it was declared so", () => {

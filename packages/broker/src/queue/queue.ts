@@ -10,6 +10,7 @@
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
 import type { MessageView } from "../message/message-view.ts";
+import type { EffectivePolicy } from "../policy/effective-policy.ts";
 
 /** What a queue is declared as. */
 export interface QueueSpec {
@@ -51,6 +52,8 @@ export interface Queue {
   readonly storeNumber: number;
   /** Set once, when the queue has left its virtual host. */
   readonly deleted: boolean;
+  /** What policies say about it; see `applyPolicy`. */
+  readonly policy: EffectivePolicy;
 
   /** Messages waiting for a consumer. */
   readonly readyCount: number;
@@ -59,6 +62,12 @@ export interface Queue {
   readonly consumerCount: number;
   readonly counts: QueueCounts;
   consumers(): Iterable<Consumer>;
+
+  /**
+   * Has the queue obey another policy from now on, with the messages it has too. Called before the
+   * queue is used, if there are policies at all, and whenever one of them has changed.
+   */
+  applyPolicy(policy: EffectivePolicy): void;
 
   /** Takes a message: hands it to a waiting consumer at once, or keeps it. */
   publish(view: MessageView): void;
