@@ -108,6 +108,22 @@ test("a settlement is noted after all records that were appended before it", asy
   assert.ok(syncAt < disk.done.indexOf("write 00000001.ack"));
 });
 
+test("settlements are secured by a round that has them, not by one that is under way", async () => {
+  const { rig, disk } = await watchedLog();
+  const handle = rig.append("settled");
+  rig.append("stays");
+  await rig.turn();
+  const letSync = disk.hold("sync", /seg$/);
+  rig.append("begins a round");
+  await rig.turn();
+  rig.log.settle(handle, 1);
+  const secured = rig.durable.files.secureSettlements();
+  letSync();
+  assert.equal(await secured, true);
+  await rig.restart(true);
+  assert.deepEqual(await rig.textsOf(1), ["stays", "begins a round"]);
+});
+
 test("settlements alone are gathered for a while", async () => {
   const { rig, disk } = await watchedLog();
   const handles = Array.from({ length: 10 }, (_, i) => rig.append(`message ${i}`));

@@ -44,6 +44,9 @@ export interface LogFilesOptions {
   onFault(error: Error | undefined): void;
 }
 
+/** Who waits for settlements to be safe, and is told whether they are. */
+type SecureRequest = (isSecure: boolean) => void;
+
 /** Settlements alone are not urgent. */
 const settlementDelayMs = 20;
 const retryDelayMs = 500;
@@ -64,7 +67,7 @@ export class LogFiles implements LogDisk {
   #indexing: Promise<void> | undefined;
   #settled = new Set<Segment>();
   #doomed: Segment[] = [];
-  #secureRequests: ((isSecure: boolean) => void)[] = [];
+  #secureRequests: SecureRequest[] = [];
   /** Nothing is written before recovery has seen everything. */
   #isStarted = false;
   #isScheduled = false;
@@ -175,9 +178,12 @@ export class LogFiles implements LogDisk {
     this.#log.flushNotes();
     const settled = this.#settled;
     const doomed = this.#doomed;
+    // Those of them that come while the round is under way ask for settlements that are not in it.
+    const secureRequests = this.#secureRequests;
     const upTo = this.#log.position;
     this.#settled = new Set();
     this.#doomed = [];
+    this.#secureRequests = [];
     this.#goOnIndexing();
     await this.#giveUpSuspects();
     const failure = await caught(this.#writeRecords(upTo));
@@ -186,7 +192,7 @@ export class LogFiles implements LogDisk {
     if (this.#log.durablePosition < this.#log.position) this.#isScheduled = true;
     const areNoted = await this.#noteSettlements(settled);
     await this.#removeDoomed(doomed, areNoted);
-    await this.#answerSecureRequests(areNoted);
+    await this.#answer(secureRequests, areNoted);
     await this.#sweep();
   }
 
@@ -336,10 +342,8 @@ export class LogFiles implements LogDisk {
     return this.#sidecars.forget(segment);
   }
 
-  async #answerSecureRequests(areNoted: boolean): Promise<void> {
-    if (this.#secureRequests.length === 0) return;
-    const requests = this.#secureRequests;
-    this.#secureRequests = [];
+  async #answer(requests: readonly SecureRequest[], areNoted: boolean): Promise<void> {
+    if (requests.length === 0) return;
     const isSecure = areNoted && (await this.#secure());
     for (const resolve of requests) resolve(isSecure);
   }
