@@ -15,14 +15,17 @@ import {
   DeliveryLedger,
   type DirectReplies,
   type DurableWaiter,
+  deliveryTimedOut,
   distribute,
   MessageView,
   type Queue,
   RecordKind,
+  resourceText,
   type Session,
   unknownDeliveryTag,
   unstored,
 } from "@haremq/broker";
+import type { Clock } from "@haremq/kernel";
 import {
   decodeText,
   encodeBasicAck,
@@ -36,6 +39,7 @@ import { AmqpConsumer } from "./amqp-consumer.ts";
 import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { Confirms } from "./confirms.ts";
 import { deliveryPrefix, writeContent, writeDelivery } from "./deliver-path.ts";
+import { DeliveryWatch, type WatchedChannel } from "./delivery-watch.ts";
 import { DurableGroup } from "./durable-group.ts";
 import type { Output } from "./output.ts";
 import { type PublishOwner, PublishPath } from "./publish-path.ts";
@@ -45,11 +49,14 @@ type Mode = "none" | "confirm" | "tx";
 
 const fetched = new MessageView();
 
-export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter {
+export class AmqpChannel
+  implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter, WatchedChannel
+{
   readonly number: number;
   readonly host: ChannelHost;
   readonly #out: Output;
   readonly #ledger = new DeliveryLedger();
+  readonly #watch = new DeliveryWatch(this);
   readonly publishPath: PublishPath;
   mode: Mode = "none";
   #isDelivering = true;
@@ -186,6 +193,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     const tag = ++this.#deliveryTag;
     if (handle !== unstored) {
       this.#ledger.add(tag, consumer, handle, sequence);
+      if (!consumer.isWatched) this.#watch.add(consumer);
       this.#pushed++;
       if (this.#pushed === this.#sharedPrefetch) this.withinPrefetch = false;
     }
@@ -277,6 +285,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
       const puller = this.#puller(queue);
       puller.unsettled++;
       this.#ledger.add(deliveryTag, puller, pulled.handle, pulled.sequence);
+      if (!puller.isWatched) this.#watch.add(puller);
     }
     encodeBasicGetOk(this.#out, this.number, {
       deliveryTag,
@@ -393,6 +402,36 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     for (const queue of queues) queue.serve();
   }
 
+  // Deliveries that are not settled in time
+
+  get clock(): Clock {
+    return this.host.broker.clock;
+  }
+
+  get consumerTimeoutMs(): number {
+    return this.host.consumerTimeoutMs;
+  }
+
+  get ledger(): DeliveryLedger {
+    return this.#ledger;
+  }
+
+  get latestDeliveryTag(): number {
+    return this.#deliveryTag;
+  }
+
+  onTimeout({ tag, queue, isPull }: AmqpConsumer, deliveryTag: number, timeoutMs: number): boolean {
+    const error = deliveryTimedOut(this.number, timeoutMs);
+    if (!this.host.failChannel(this.number, error)) return false;
+    const who = isPull ? "the client" : `consumer '${tag}'`;
+    const where = resourceText("queue", queue.name, this.session.vhost.name);
+    this.host.broker.log.warn(
+      `${who} on channel ${this.number} of connection ${this.host.name} has not acknowledged ` +
+        `delivery ${deliveryTag} of ${where} for ${timeoutMs} ms, so the channel was closed`,
+    );
+    return true;
+  }
+
   // Transactions
 
   beginTransactions(): void {
@@ -453,6 +492,7 @@ export class AmqpChannel implements ConsumerSink, PublishOwner, WaitingChannel, 
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.stopDelivering();
+    this.#watch.stop();
     this.publishPath.dropAssembly();
     if (this.#transaction !== undefined) this.rollback();
     this.refuseReplies();

@@ -14,7 +14,7 @@
  */
 
 import type { Socket } from "node:net";
-import type { Broker, Session } from "@haremq/broker";
+import type { Broker, ChannelError, Session } from "@haremq/broker";
 import { ConnectionError } from "@haremq/broker";
 import {
   ClassId,
@@ -58,7 +58,7 @@ import {
   protocolHeader,
   protocolHeaderBytes,
 } from "./protocol-header.ts";
-import { type CloseReply, refusalOf } from "./reply.ts";
+import { type CloseReply, refusalOf, shutdownReply } from "./reply.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
 const unlimitedFrameBytes = 16 * 1024 * 1024;
@@ -86,6 +86,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   #session: Session | undefined;
   frameMax: number;
+  readonly consumerTimeoutMs: number;
   #channelMax = 0;
   wantsCancelNotification = false;
   #wantsBlocked = false;
@@ -112,6 +113,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.name = `${peer} -> ${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
     this.output = new Output(socket, context.pool, this);
     this.frameMax = context.settings.initialFrameMaxBytes;
+    this.consumerTimeoutMs = context.settings.consumerTimeoutMs;
     this.#reader = new FrameReader(this, this.frameMax);
     this.#gate = new InputGate(socket, (chunk) => this.#onChunk(chunk));
     this.#closed = new Promise((resolve) => {
@@ -511,14 +513,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   /** Asks the client to close because the broker stops; resolves when the connection is gone. */
   shutDown(): Promise<void> {
-    if (this.#state === "running") {
-      this.#close({
-        replyCode: 320,
-        replyText: "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
-        classId: 0,
-        methodId: 0,
-      });
-    } else if (this.#state === "header" || this.#state === "handshake") {
+    if (this.#state === "running") this.#close(shutdownReply);
+    else if (this.#state === "header" || this.#state === "handshake") {
       this.#cutOff("the broker stops", 0);
     }
     return this.#closed;
@@ -595,6 +591,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #closeChannel(channel: AmqpChannel, awaitsClient: boolean): void {
     if (this.#contentChannel === channel) this.#contentChannel = null;
     this.#channels.close(channel, awaitsClient);
+  }
+
+  failChannel(channel: number, error: ChannelError): boolean {
+    if (this.#gate.isSuspended) return false;
+    this.#onError(error, channel, 0);
+    return true;
   }
 
   // Output

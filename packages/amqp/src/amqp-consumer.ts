@@ -11,6 +11,8 @@ export class AmqpConsumer extends Consumer {
   readonly prefix: Buffer;
   /** Whether its channel will wake it at the end of the current input. */
   isWakeScheduled = false;
+  /** Whether its channel's delivery watch knows that it has deliveries. */
+  isWatched = false;
   /** It stands for a channel that pulls from a queue, and is no subscription. */
   readonly isPull: boolean;
 

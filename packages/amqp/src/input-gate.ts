@@ -38,6 +38,11 @@ export class InputGate {
     return !this.#isPaused;
   }
 
+  /** Whether a method is being carried out. */
+  get isSuspended(): boolean {
+    return this.#isSuspended;
+  }
+
   receive(chunk: Buffer): void {
     this.receivedBytes += chunk.length;
     if (this.#isEnded) return;

@@ -39,6 +39,14 @@ export interface CloseReply {
   readonly methodId: number;
 }
 
+/** What every client is told when the broker stops. */
+export const shutdownReply: CloseReply = {
+  replyCode: ReplyCode.ConnectionForced,
+  replyText: "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'",
+  classId: 0,
+  methodId: 0,
+};
+
 export interface Refusal {
   readonly reply: CloseReply;
   /** Whether the whole connection ends. */

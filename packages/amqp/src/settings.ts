@@ -11,6 +11,8 @@ export interface AmqpSettings {
   readonly heartbeatSeconds: number;
   /** How long a client may take from the first byte to connection.open. */
   readonly handshakeTimeoutMs: number;
+  /** How long deliveries may stay unsettled, unless consumer or queue say otherwise. */
+  readonly consumerTimeoutMs: number;
   /** The largest frame that is taken before connection.tune-ok. */
   readonly initialFrameMaxBytes: number;
   /** Connections of the listener; more are refused. */
@@ -29,6 +31,7 @@ export const defaultAmqpSettings: AmqpSettings = {
   channelMax: 2047,
   heartbeatSeconds: 60,
   handshakeTimeoutMs: 10_000,
+  consumerTimeoutMs: 1_800_000,
   initialFrameMaxBytes: 4096,
   connectionMax: Number.POSITIVE_INFINITY,
   backlog: 1024,

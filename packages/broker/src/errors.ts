@@ -164,6 +164,13 @@ export function unknownDeliveryTag(tag: number | bigint): ChannelError {
   return preconditionFailed(`unknown delivery tag ${tag}`);
 }
 
+export function deliveryTimedOut(channel: number, timeoutMs: number): ChannelError {
+  return preconditionFailed(
+    `delivery acknowledgement on channel ${channel} timed out. Timeout value used: ` +
+      `${timeoutMs} ms. This timeout value can be configured, see consumers doc guide to learn more`,
+  );
+}
+
 export function messageTooLarge(sizeBytes: bigint, maxBytes: number): ChannelError {
   return preconditionFailed(
     `message size ${sizeBytes} is larger than configured max size ${maxBytes}`,

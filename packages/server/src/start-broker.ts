@@ -142,6 +142,7 @@ function amqpSettings(config: BrokerConfig): AmqpSettings {
     channelMax: connection.channelMax,
     heartbeatSeconds: connection.heartbeatSeconds,
     handshakeTimeoutMs: connection.handshakeTimeoutMs,
+    consumerTimeoutMs: connection.consumerTimeoutMs,
     connectionMax: connection.connectionMax,
     backlog: connection.backlog,
     keepAlive: connection.keepAlive,

@@ -80,6 +80,16 @@ export class DeliveryLedger {
     return this.#find(tag) >= 0;
   }
 
+  /** What is unsettled, oldest first. The ledger must stay as it is meanwhile. */
+  *unsettled(): Iterable<{ readonly tag: number; readonly consumer: Consumer }> {
+    const mask = this.#capacity - 1;
+    for (let i = 0; i < this.#span; i++) {
+      const at = (this.#head + i) & mask;
+      const consumer = this.#consumers[at]!;
+      if (consumer !== null) yield { tag: this.#tags[at]!, consumer };
+    }
+  }
+
   /** Takes the delivery with this tag out, into this ledger's fields; false when there is none. */
   take(tag: number): boolean {
     const at = this.#find(tag);

@@ -33,6 +33,8 @@ export interface ConnectionConfig {
   readonly channelMax: number;
   /** handshake_timeout: from the accepted socket to connection.open. */
   readonly handshakeTimeoutMs: number;
+  /** consumer_timeout: how long a delivery may stay unsettled. */
+  readonly consumerTimeoutMs: number;
   /** consumer_max_per_channel */
   readonly consumerMaxPerChannel: number;
   /** connection_max: per node */
@@ -117,6 +119,7 @@ export function defaultConfig(version: string): BrokerConfig {
       initialFrameMaxBytes: 4096,
       channelMax: 2047,
       handshakeTimeoutMs: 10_000,
+      consumerTimeoutMs: 1_800_000,
       consumerMaxPerChannel: 65_536,
       connectionMax: Number.POSITIVE_INFINITY,
       backlog: 1024,

@@ -105,6 +105,9 @@ const connectionKeys: readonly ConfigKey[] = [
   key("handshake_timeout", integer(1, int31), ({ config }, value) => {
     config.connection.handshakeTimeoutMs = value;
   }),
+  key("consumer_timeout", consumerTimeout, ({ config }, value) => {
+    config.connection.consumerTimeoutMs = value;
+  }),
   key("consumer_max_per_channel", integerOrInfinity(1), ({ config }, value) => {
     config.connection.consumerMaxPerChannel = value;
   }),
@@ -234,6 +237,12 @@ function pattern(value: string): string {
   } catch (error) {
     throw new ConfigError(`not a regular expression: ${(error as Error).message}`);
   }
+}
+
+/** Never is `undefined` in RabbitMQ's advanced configuration, and 0 or infinity to most people. */
+function consumerTimeout(value: string): number {
+  const isNever = value === "undefined" || value === "0";
+  return isNever ? Number.POSITIVE_INFINITY : integerOrInfinity(1)(value);
 }
 
 /** Clients compare it, so it must be the three numbers that they expect. */

@@ -14,9 +14,7 @@ export const inertKeys: readonly string[] = [
   // Limits and memory
   ..."vm_memory_high_watermark_paging_ratio vm_memory_calculation_strategy".split(" "),
   ..."memory_monitor_interval".split(" "),
-  ..."channel_max_per_node vhost_max cluster_queue_limit cluster_exchange_limit consumer_timeout".split(
-    " ",
-  ),
+  ..."channel_max_per_node vhost_max cluster_queue_limit cluster_exchange_limit".split(" "),
   ..."default_limits.** runtime_parameters.limits.* default_worker_pool_size".split(" "),
   // Users, policies and definitions
   ..."auth_backends.** auth_cache.** auth_ldap.** auth_http.** auth_oauth2.**".split(" "),

@@ -40,6 +40,8 @@ const effects: readonly (readonly [string, (config: BrokerConfig) => unknown, un
   ["initial_frame_max=16k", (config) => config.connection.initialFrameMaxBytes, 16384],
   ["channel_max=0", (config) => config.connection.channelMax, 0],
   ["handshake_timeout=500", (config) => config.connection.handshakeTimeoutMs, 500],
+  ["consumer_timeout=60000", (config) => config.connection.consumerTimeoutMs, 60_000],
+  ["consumer_timeout=undefined", (c) => c.connection.consumerTimeoutMs, Number.POSITIVE_INFINITY],
   ["consumer_max_per_channel=3", (config) => config.connection.consumerMaxPerChannel, 3],
   ["connection_max=0", (config) => config.connection.connectionMax, 0],
   ["connection_max=infinity", (config) => config.connection.connectionMax, Infinity],
