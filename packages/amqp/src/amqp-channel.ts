@@ -18,6 +18,7 @@ import {
   deliveryTimedOut,
   distribute,
   MessageView,
+  type Passage,
   type Queue,
   RecordKind,
   resourceText,
@@ -126,7 +127,25 @@ export class AmqpChannel
     let mustBeDurable = false;
     if (queues.length === 0) this.#unroutable(view, mandatory);
     else mustBeDurable = distribute(this.host.broker.messages, queues, view);
-    if (this.mode !== "confirm") return;
+    if (this.mode === "confirm") this.#confirm(mustBeDurable);
+  }
+
+  onPassage(view: MessageView, passage: Passage<Queue>, mandatory: boolean): void {
+    const { queues, keepers } = passage;
+    if (this.#transaction !== undefined) {
+      this.#transaction.publish(view, destinationNames(view, queues), mandatory, passage);
+      return;
+    }
+    const { messages } = this.host.broker;
+    if (!passage.isRouted) this.#unroutable(view, mandatory);
+    let mustBeDurable = passage.awaitsStore;
+    if (queues.length + keepers.length > 0) {
+      if (distribute(messages, queues, view, RecordKind.Message, keepers)) mustBeDurable = true;
+    }
+    if (this.mode === "confirm") this.#confirm(mustBeDurable);
+  }
+
+  #confirm(mustBeDurable: boolean): void {
     if (mustBeDurable) {
       this.#confirms.addDurable(this.host.broker.messages.position);
       if (!this.#awaitsDurable) this.#awaitDurable();
@@ -447,17 +466,21 @@ export class AmqpChannel
     const transaction = this.#transaction!;
     const { publishes, settlements } = transaction.take();
     const messages = this.host.broker.messages;
-    const routed = publishes.map((publish) => ({ publish, queues: this.#living(publish.queues) }));
+    const routed = publishes.map((publish) => ({
+      publish,
+      queues: this.#living(publish.queues),
+      keepers: publish.keepers.filter((keeper) => !keeper.deleted),
+    }));
     const group = messages.isDurable ? DurableGroup.of(routed, settlements) : undefined;
     group?.begin(messages);
     const kind = group === undefined ? RecordKind.Message : RecordKind.Grouped;
-    for (const { publish, queues } of routed) {
+    for (const { publish, queues, keepers } of routed) {
       messages.view(publish.handle, fetched);
       fetched.isPersistent = publish.isPersistent;
       // As a durable message it is stored anew.
       if (publish.isPersistent && group !== undefined) fetched.handle = unstored;
-      if (queues.length === 0) this.#unroutable(fetched, publish.mandatory);
-      else distribute(messages, queues, fetched, kind);
+      if (queues.length === 0 && !publish.isTaken) this.#unroutable(fetched, publish.mandatory);
+      if (queues.length + keepers.length > 0) distribute(messages, queues, fetched, kind, keepers);
       transaction.forget(publish.handle);
     }
     group?.end(messages);

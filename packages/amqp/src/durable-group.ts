@@ -4,13 +4,14 @@
  * counts after a crash as a whole or not at all. Channels use it at commit.
  */
 
-import type { MessageStore, Queue } from "@haremq/broker";
+import type { MessageKeeper, MessageStore, Queue } from "@haremq/broker";
 import type { PendingPublish, PendingSettlement } from "./transaction.ts";
 
 /** A publish and the queues that get it. */
 export interface RoutedPublish {
   readonly publish: PendingPublish;
   readonly queues: readonly Queue[];
+  readonly keepers: readonly MessageKeeper[];
 }
 
 export class DurableGroup {
@@ -26,9 +27,9 @@ export class DurableGroup {
     settlements: readonly PendingSettlement[],
   ): DurableGroup | undefined {
     const group = new DurableGroup();
-    for (const { publish, queues } of publishes) {
+    for (const { publish, queues, keepers } of publishes) {
       const { isPersistent, bytes } = publish;
-      const targets = queues.filter((queue) => queue.storeNumber !== 0).length;
+      const targets = [...queues, ...keepers].filter((each) => each.storeNumber !== 0).length;
       if (!isPersistent || targets === 0) continue;
       group.#messages++;
       group.#targets += targets;

@@ -26,6 +26,7 @@ import {
   MessageView,
   messageTooLarge,
   notImplemented,
+  type Passage,
   preconditionFailed,
   type Queue,
   type Route,
@@ -75,6 +76,8 @@ export interface PublishOwner {
   onHeld(bytes: number): void;
   /** The message is complete and allowed; the view is only valid during the call. */
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void;
+  /** The same for a message that taps of exchanges may have seen. */
+  onPassage(view: MessageView, passage: Passage<Queue>, mandatory: boolean): void;
 }
 
 const scan = new PropertyScan();
@@ -235,8 +238,11 @@ export class PublishPath {
       // No queue holds a direct reply, so a mandatory one always comes back, as in RabbitMQ.
       const others = (carbonCopies ?? noKeys).filter((key) => !DirectReplies.isAddress(key));
       const keys = DirectReplies.isAddress(routingKey) ? others : [routingKey, ...others];
-      const queues = keys.length === 0 ? noQueues : topology.routeMessage(exchange, keys, headers);
-      owner.onMessage(view, queues, this.#mandatory);
+      if (keys.length === 0) owner.onMessage(view, noQueues, this.#mandatory);
+      else {
+        const passage = topology.pass(exchange, { routingKeys: keys, headers, view });
+        owner.onPassage(view, passage, this.#mandatory);
+      }
       return;
     }
     const route = topology.route(exchange, routingKey);
@@ -245,8 +251,9 @@ export class PublishPath {
       owner.onMessage(view, route.queues, this.#mandatory);
       return;
     }
-    const keys = carbonCopies === undefined ? [routingKey] : [routingKey, ...carbonCopies];
-    owner.onMessage(view, topology.routeMessage(exchange, keys, headers), this.#mandatory);
+    const routingKeys = carbonCopies === undefined ? [routingKey] : [routingKey, ...carbonCopies];
+    const passage = topology.pass(exchange, { routingKeys, headers, view });
+    owner.onPassage(view, passage, this.#mandatory);
   }
 
   /**

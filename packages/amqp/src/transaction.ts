@@ -4,7 +4,7 @@
  * Channels apply it at commit, or drop it.
  */
 
-import type { MessageView } from "@haremq/broker";
+import type { MessageKeeper, MessageView, Passage, Queue } from "@haremq/broker";
 import type { AmqpConsumer } from "./amqp-consumer.ts";
 
 /** What a client does with a delivery. */
@@ -14,6 +14,10 @@ export interface PendingPublish {
   readonly handle: number;
   /** The queues it was routed to when it was published; who has the names now gets it. */
   readonly queues: readonly string[];
+  /** Who else keeps it. */
+  readonly keepers: readonly MessageKeeper[];
+  /** A tap of an exchange has taken it, so that it does not come back. */
+  readonly isTaken: boolean;
   readonly mandatory: boolean;
   readonly isPersistent: boolean;
   readonly bytes: number;
@@ -35,6 +39,8 @@ export interface PublishKeeper {
   unpin(handle: number): void;
 }
 
+const noKeepers: readonly MessageKeeper[] = [];
+
 export class Transaction {
   readonly #keeper: PublishKeeper;
   #publishes: PendingPublish[] = [];
@@ -44,12 +50,18 @@ export class Transaction {
     this.#keeper = keeper;
   }
 
-  publish(view: MessageView, queues: readonly string[], mandatory: boolean): void {
+  publish(
+    view: MessageView,
+    queues: readonly string[],
+    mandatory: boolean,
+    passage?: Passage<Queue>,
+  ): void {
     const handle = this.#keeper.keep(view);
     this.#keeper.pin(handle);
     const { isPersistent } = view;
     const bytes = view.addressLength + view.propertiesLength + view.bodyLength;
-    this.#publishes.push({ handle, queues, mandatory, isPersistent, bytes });
+    const { keepers = noKeepers, isTaken = false } = passage ?? {};
+    this.#publishes.push({ handle, queues, keepers, isTaken, mandatory, isPersistent, bytes });
   }
 
   /** Hands over everything gathered, and begins anew. */

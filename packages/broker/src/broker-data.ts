@@ -31,7 +31,7 @@ export interface BrokerDataOptions {
   onClosed?(): void;
 }
 
-/** The messages of one queue that were found, as handles, oldest first. */
+/** The messages with one number that were found, as handles, oldest first. */
 export interface FoundMessages {
   /** These may have been seen by a consumer; they stand before all others. */
   readonly delivered: FloatRing;
@@ -43,7 +43,10 @@ export class BrokerData {
   readonly directory: string;
   readonly journal: TopologyJournal;
   readonly messages: DurableLog;
-  /** Messages found, by the number of their queue, oldest first; the broker takes them. */
+  /**
+   * Messages found, by the number of their queue or of what an exchange keeps, oldest first; the
+   * broker takes them.
+   */
   readonly found: Map<number, FoundMessages>;
   readonly metadata: MetadataStore;
   readonly #callbacks: DataCallbacks;
@@ -70,7 +73,7 @@ export class BrokerData {
     const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
     const journal = await TopologyJournal.open(metadata);
     const found = new Map<number, FoundMessages>();
-    for (const { number } of journal.queues()) {
+    for (const number of journal.storeNumbersInUse()) {
       found.set(number, { delivered: new FloatRing(), ready: new FloatRing() });
     }
     const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };

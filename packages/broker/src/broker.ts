@@ -12,6 +12,7 @@ import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
+import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
 import { type StoreStats, storeStatsOf } from "./store-stats.ts";
@@ -49,6 +50,8 @@ export class Broker {
   readonly messages: MessageStore;
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
+  /** What exchanges can do besides routing. */
+  readonly #features: readonly ExchangeFeature[] = [];
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -84,7 +87,12 @@ export class Broker {
     const { journal, found } = data;
     for (const name of journal.vhosts()) this.#addVhost(name);
     for (const exchange of journal.exchanges()) {
-      this.#vhosts.get(exchange.vhost)?.restoreExchange(exchange);
+      const vhost = this.#vhosts.get(exchange.vhost);
+      vhost?.restoreExchange(exchange);
+      for (const number of Object.values(exchange.stores)) {
+        const messages = found.get(number);
+        if (messages !== undefined) vhost?.restoreKept(exchange.name, number, messages);
+      }
     }
     for (const saved of journal.queues()) {
       const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
@@ -122,9 +130,11 @@ export class Broker {
   }
 
   #addVhost(name: string): VirtualHost {
-    const vhost = new VirtualHost(name, this.messages, this.#data?.journal, (error) => {
-      this.log.error("a removal could not be saved, and may be undone by a restart", { error });
-    });
+    const onSaveFailed = (error: unknown): void => {
+      this.log.error("a change could not be saved, and may be undone by a restart", { error });
+    };
+    const { journal } = this.#data ?? {};
+    const vhost = new VirtualHost(name, this.messages, journal, onSaveFailed, this.#features);
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     this.#vhosts.set(name, vhost);
     return vhost;

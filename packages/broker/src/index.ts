@@ -27,6 +27,15 @@ export * from "./errors.ts";
 export { Alarms, type Shortage } from "./events/alarms.ts";
 export { type LogFields, type Logger, silentLogger } from "./events/logger.ts";
 export type { Exchange } from "./exchange/exchange.ts";
+export {
+  type MessageKeeper,
+  type MessageTap,
+  Passage,
+  type TapActions,
+  type TappedMessage,
+  TapStage,
+  TapVerdict,
+} from "./exchange/message-tap.ts";
 export type { Route } from "./exchange/route.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";

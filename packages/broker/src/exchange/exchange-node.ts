@@ -9,6 +9,7 @@ import { noPolicy } from "../policy/effective-policy.ts";
 import type { Binding } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import type { ExchangeType, Matcher } from "./exchange-type.ts";
+import type { MessageTap } from "./message-tap.ts";
 import { RouteCache, RouteWatch } from "./route.ts";
 
 export class ExchangeNode<Q> implements Exchange {
@@ -28,6 +29,10 @@ export class ExchangeNode<Q> implements Exchange {
 
   readonly behaviour: ExchangeType;
   readonly matcher: Matcher<Q | ExchangeNode<Q>>;
+  /** Those who see messages before the matcher, in the order of their stages; null for nobody. */
+  taps: readonly MessageTap[] | null = null;
+  /** Whether where a message goes depends on more of it than its routing keys. */
+  readsMessage: boolean;
   /** The bindings from this exchange, and those to it by their identity. */
   readonly outgoing = new Set<NodeBinding<Q>>();
   readonly incoming = new Map<string, NodeBinding<Q>>();
@@ -51,13 +56,20 @@ export class ExchangeNode<Q> implements Exchange {
     this.arguments = spec.arguments;
     this.alternateExchange = fieldText(spec.arguments.get("alternate-exchange"));
     this.behaviour = behaviour;
+    this.readsMessage = behaviour.readsMessage;
     this.matcher = matcher;
+  }
+
+  setTaps(taps: readonly MessageTap[]): void {
+    this.taps = taps.length === 0 ? null : taps.toSorted((a, b) => a.stage - b.stage);
+    this.readsMessage = this.behaviour.readsMessage || taps.length > 0;
+    this.passing.invalidateAll();
   }
 
   /** Takes back the routes that adding or removing a binding with this key may alter. */
   onBindingChange(routingKey: string): void {
     // A route through here does not say where messages go if that depends on each message.
-    if (this.behaviour.readsMessage) return;
+    if (this.readsMessage) return;
     if (this.behaviour.isExact(routingKey)) this.passing.invalidate(routingKey);
     else this.passing.invalidateAll();
   }

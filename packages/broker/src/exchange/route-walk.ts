@@ -10,6 +10,7 @@
 
 import { ExchangeNode } from "./exchange-node.ts";
 import type { FoundDestinations, RoutedMessage } from "./exchange-type.ts";
+import { type MessageTap, type Passage, type TappedMessage, TapVerdict } from "./message-tap.ts";
 import type { RouteWatch } from "./route.ts";
 
 /** Up to so many queues, looking through them is faster than a Set. */
@@ -32,6 +33,10 @@ export class RouteWalk<Q> implements FoundDestinations<Q | ExchangeNode<Q>> {
   #hasMatch = false;
   #readsKey = false;
   #missesAlternate: ExchangeNode<Q> | null = null;
+  /** The message that is being published, while it is. */
+  #message: TappedMessage | null = null;
+  #passage: Passage<Q> | null = null;
+  #after: MessageTap | undefined = undefined;
 
   constructor(
     exchanges: ReadonlyMap<string, ExchangeNode<Q>>,
@@ -43,19 +48,48 @@ export class RouteWalk<Q> implements FoundDestinations<Q | ExchangeNode<Q>> {
 
   /**
    * Walks. With `untilMessageIsRead` it gives up, returning false, at an exchange whose answer
-   * depends on more of the message than its routing keys.
+   * depends on more of the message than its routing keys. Taps are passed by; see `pass`.
    */
   follow(start: ExchangeNode<Q>, message: RoutedMessage, untilMessageIsRead: boolean): boolean {
     this.#begin(start);
+    return this.#walk(message, untilMessageIsRead);
+  }
+
+  /**
+   * Walks with a message that is being published, which taps on the way see. Behind `after`, a tap
+   * of the first exchange, if that has seen it already and sends it on now.
+   */
+  pass(
+    start: ExchangeNode<Q>,
+    message: TappedMessage,
+    passage: Passage<Q>,
+    after: MessageTap | undefined,
+  ): void {
+    this.#begin(start);
+    this.#message = message;
+    this.#passage = passage;
+    this.#after = after;
+    try {
+      this.#walk(message, false);
+    } finally {
+      this.#message = null;
+      this.#passage = null;
+      this.#after = undefined;
+    }
+    passage.queues = this.queues;
+  }
+
+  #walk(message: RoutedMessage, untilMessageIsRead: boolean): boolean {
     const nodes = this.#nodes;
     // The list grows while it is worked off.
     for (let index = 0; index < this.#nodeCount; index++) {
       const node = nodes[index]!;
       this.#askedCount = index + 1;
-      if (untilMessageIsRead && node.behaviour.readsMessage) {
+      if (untilMessageIsRead && node.readsMessage) {
         this.#queues = null;
         return false;
       }
+      if (node.taps !== null && this.#passage !== null && !this.#passesTaps(node)) continue;
       this.#readsKey ||= node.behaviour.readsKey;
       this.#hasMatch = false;
       node.matcher.match(message, this);
@@ -114,6 +148,20 @@ export class RouteWalk<Q> implements FoundDestinations<Q | ExchangeNode<Q>> {
     this.#readsKey = false;
     this.#missesAlternate = null;
     this.#reach(start);
+  }
+
+  /** Shows the message to the exchange's taps; false if it goes no further from there. */
+  #passesTaps(node: ExchangeNode<Q>): boolean {
+    const passage = this.#passage!;
+    const isFirst = node === this.#nodes[0];
+    for (const tap of node.taps!) {
+      if (isFirst && this.#after !== undefined && tap.stage <= this.#after.stage) continue;
+      const verdict = tap.pass(this.#message!, node, passage);
+      if (verdict === TapVerdict.Pass) continue;
+      if (verdict === TapVerdict.Taken) passage.isTaken = true;
+      return false;
+    }
+    return true;
   }
 
   #reach(node: ExchangeNode<Q>): void {

@@ -21,6 +21,7 @@ import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import { ExchangeNode, type NodeBinding } from "./exchange-node.ts";
 import type { FoundDestinations, InvalidBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
 import { ExchangeTypes } from "./exchange-types.ts";
+import { type MessageTap, Passage, type TappedMessage } from "./message-tap.ts";
 import { Route } from "./route.ts";
 import { RouteWalk } from "./route-walk.ts";
 
@@ -52,6 +53,10 @@ export class Topology<Q extends { readonly name: string }> {
    * another alternate is set or the missing one has come and gone.
    */
   onMissingAlternate: (exchange: Exchange) => void = () => undefined;
+  /** Told of an exchange that obeys another policy now, also while it is being added. */
+  onPolicyApplied: (exchange: Exchange) => void = () => undefined;
+  /** Told of every exchange that leaves, for whatever reason. */
+  onExchangeRemoved: (exchange: Exchange) => void = () => undefined;
 
   constructor(types = new ExchangeTypes()) {
     this.types = types;
@@ -127,6 +132,7 @@ export class Topology<Q extends { readonly name: string }> {
       fieldText(node.arguments.get("alternate-exchange")) ??
         (typeof alternate === "string" ? alternate : undefined),
     );
+    this.onPolicyApplied(node);
   }
 
   #setAlternateExchange(node: ExchangeNode<Q>, name: string | undefined): void {
@@ -157,6 +163,23 @@ export class Topology<Q extends { readonly name: string }> {
     }
     this.#removeAutoDeleted(removal);
     return removal;
+  }
+
+  // Taps
+
+  /** Harmless if it is attached. */
+  attachTap(exchange: Exchange, tap: MessageTap): void {
+    const node = this.#node(exchange);
+    const taps = node.taps ?? [];
+    if (taps.includes(tap)) return;
+    if (taps.some(({ stage }) => stage === tap.stage)) throw new Error("a tap has that stage");
+    node.setTaps([...taps, tap]);
+  }
+
+  /** Harmless if it is not attached. */
+  detachTap(exchange: Exchange, tap: MessageTap): void {
+    const node = exchange as ExchangeNode<Q>;
+    if (node.taps?.includes(tap)) node.setTaps(node.taps.filter((each) => each !== tap));
   }
 
   // Bindings
@@ -265,7 +288,17 @@ export class Topology<Q extends { readonly name: string }> {
     return node.routes.get(routingKey) ?? this.#findRoute(node, routingKey);
   }
 
-  /** Where this message goes, by all its routing keys and its headers. Never remembered. */
+  /**
+   * Where a message goes that is being published: what its routing keys and headers say, and what
+   * taps on its way do about it. With `after`, a tap of the exchange sends on what it had taken.
+   */
+  pass(exchange: Exchange, message: TappedMessage, after?: MessageTap): Passage<Q> {
+    const passage = new Passage<Q>();
+    this.#walk.pass(exchange as ExchangeNode<Q>, message, passage, after);
+    return passage;
+  }
+
+  /** Where bindings lead such a message, which no tap sees. Never remembered. */
   routeMessage(
     exchange: Exchange,
     routingKeys: readonly string[],
@@ -316,6 +349,7 @@ export class Topology<Q extends { readonly name: string }> {
     for (const binding of node.incoming.values()) this.#detachFromSource(binding, removal);
     node.incoming.clear();
     node.passing.invalidateAll();
+    this.onExchangeRemoved(node);
   }
 
   /** The second half of removing a binding, once its destination has forgotten it. */

@@ -6,11 +6,13 @@
  */
 
 import { RecordKind } from "@haremq/store";
+import type { MessageKeeper } from "../exchange/message-tap.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
 import type { Queue } from "./queue.ts";
 
 const numbers: number[] = [];
+const noKeepers: readonly MessageKeeper[] = [];
 
 /** Returns whether a confirm of the message has to wait for the store. */
 export function distribute(
@@ -18,23 +20,31 @@ export function distribute(
   queues: readonly Queue[],
   view: MessageView,
   kind: number = RecordKind.Message,
+  keepers: readonly MessageKeeper[] = noKeepers,
 ): boolean {
   if (!view.isPersistent || !messages.isDurable) {
     if (queues.length === 1) queues[0]!.publish(view);
     else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
     return false;
   }
   numbers.length = 0;
+  for (let i = 0; i < keepers.length; i++) {
+    const keeper = keepers[i]!;
+    if (keeper.storeNumber !== 0) numbers.push(keeper.storeNumber);
+  }
   for (let i = 0; i < queues.length; i++) {
     const queue = queues[i]!;
     if (queue.storeNumber !== 0) numbers.push(queue.storeNumber);
   }
   if (numbers.length === 0) {
     for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
     return false;
   }
   messages.keepDurable(view, numbers, kind);
   const handle = view.handle;
+  for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
   for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
   messages.release(handle);
   view.handle = unstored;

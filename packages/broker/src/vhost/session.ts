@@ -106,6 +106,7 @@ export class Session {
         this.#check("read", "exchange", name);
         this.#check("write", "exchange", alternate);
       }
+      this.vhost.checkExchange({ ...declaration, name });
       exchange = await this.vhost.createExchange({ ...declaration, name });
     }
     checkExchangeEquivalence(exchange, declaration, this.vhost.name);

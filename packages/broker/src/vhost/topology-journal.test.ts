@@ -14,9 +14,9 @@ function queueNamed(name: string, number: number) {
 test("a number is not given again, even if its queue was the last and is gone", async () => {
   const store = new MemoryMetadataStore();
   const journal = await TopologyJournal.open(store);
-  const first = journal.newQueueNumber();
+  const first = journal.newStoreNumber();
   await journal.saveQueue(queueNamed("a", first));
-  const second = journal.newQueueNumber();
+  const second = journal.newStoreNumber();
   await journal.saveQueue(queueNamed("b", second));
   await journal.remove("/", { queues: [{ name: "b", durable: true } as Queue] });
   const reopened = await TopologyJournal.open(store);
@@ -24,20 +24,20 @@ test("a number is not given again, even if its queue was the last and is gone", 
     [...reopened.queues()].map(({ name }) => name),
     ["a"],
   );
-  const third = reopened.newQueueNumber();
+  const third = reopened.newStoreNumber();
   assert.deepEqual([first, second, third], [1, 2, 3]);
 });
 
 test("saving queues out of turn does not turn the counter back", async () => {
   const store = new MemoryMetadataStore();
   const journal = await TopologyJournal.open(store);
-  const [low, high] = [journal.newQueueNumber(), journal.newQueueNumber()];
+  const [low, high] = [journal.newStoreNumber(), journal.newStoreNumber()];
   await Promise.all([
     journal.saveQueue(queueNamed("high", high)),
     journal.saveQueue(queueNamed("low", low)),
   ]);
   await journal.remove("/", { queues: [{ name: "high", durable: true } as Queue] });
-  assert.equal((await TopologyJournal.open(store)).newQueueNumber(), high + 1);
+  assert.equal((await TopologyJournal.open(store)).newStoreNumber(), high + 1);
 });
 
 test("a counter that lags behind the queues is not believed", async () => {
@@ -45,7 +45,7 @@ test("a counter that lags behind the queues is not believed", async () => {
   await TopologyJournal.open(store);
   const record = { vhost: "/", name: "q", id: 9, type: "classic", autoDelete: false };
   await store.commit([queueRecords.put({ ...record, arguments: new Uint8Array() })]);
-  assert.equal((await TopologyJournal.open(store)).newQueueNumber(), 10);
+  assert.equal((await TopologyJournal.open(store)).newStoreNumber(), 10);
 });
 
 test("bindings that differ in their arguments only are told apart, and removed apart", async () => {
@@ -88,7 +88,7 @@ test("a store that something else has written is refused", async () => {
 test("a binding that a crash has left without one of its ends is not there any more", async () => {
   const store = new MemoryMetadataStore();
   const journal = await TopologyJournal.open(store);
-  await journal.saveQueue(queueNamed("q", journal.newQueueNumber()));
+  await journal.saveQueue(queueNamed("q", journal.newStoreNumber()));
   const rest = { vhost: "/", destinationKind: "queue", routingKey: "k" } as const;
   const args = new FieldTable();
   const bindings: SavedBinding[] = [

@@ -4,8 +4,9 @@
  * store's matter (topology-records.ts there); here they become what the broker works with, and
  * back.
  *
- * Queue numbers are what the message store calls queues. They are never used again, not even that
- * of a queue that was the last to get one: messages of a deleted queue have no way back.
+ * Store numbers are what the message store calls queues, and what exchanges keep. They are never
+ * used again, not even that of a queue that was the last to get one: messages of a deleted queue
+ * have no way back.
  */
 
 import {
@@ -23,6 +24,7 @@ import { FieldTable, WireReader, WireWriter } from "@haremq/wire";
 import type { Binding } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
+import { noStoreNumbers, type StoreNumbers } from "./exchange-features.ts";
 
 export interface SavedQueue {
   readonly vhost: string;
@@ -34,6 +36,7 @@ export interface SavedQueue {
 
 export interface SavedExchange extends ExchangeSpec {
   readonly vhost: string;
+  readonly stores: StoreNumbers;
 }
 
 export interface SavedBinding {
@@ -47,13 +50,14 @@ export interface SavedBinding {
 
 export class TopologyJournal {
   readonly #store: MetadataStore;
-  #highestQueueNumber: number;
+  #highestNumber: number;
 
   private constructor(store: MetadataStore) {
     this.#store = store;
-    this.#highestQueueNumber = queueNumberCounter.read(store);
-    for (const { id } of queueRecords.scan(store)) {
-      this.#highestQueueNumber = Math.max(this.#highestQueueNumber, id);
+    this.#highestNumber = queueNumberCounter.read(store);
+    for (const { id } of queueRecords.scan(store)) this.#noteNumber(id);
+    for (const { stores } of exchangeRecords.scan(store)) {
+      for (const number of Object.values(stores)) this.#noteNumber(number);
     }
   }
 
@@ -62,6 +66,10 @@ export class TopologyJournal {
     await prepareTopology(store);
     await removeLooseBindings(store);
     return new TopologyJournal(store);
+  }
+
+  #noteNumber(number: number): void {
+    this.#highestNumber = Math.max(this.#highestNumber, number);
   }
 
   // What was saved
@@ -76,10 +84,21 @@ export class TopologyJournal {
     }
   }
 
+  /** The numbers of an exchange that may have been saved only because it has them. */
+  storeNumbers(vhost: string, exchange: string): StoreNumbers {
+    return exchangeRecords.get(this.#store, vhost, exchange)?.stores ?? noStoreNumbers;
+  }
+
   *queues(): Iterable<SavedQueue> {
     for (const { vhost, name, id, autoDelete, arguments: args } of queueRecords.scan(this.#store)) {
       yield { vhost, name, number: id, autoDelete, arguments: decodeArguments(args) };
     }
+  }
+
+  /** The numbers of everything that messages may have been stored for. */
+  *storeNumbersInUse(): Iterable<number> {
+    for (const { id } of queueRecords.scan(this.#store)) yield id;
+    for (const { stores } of exchangeRecords.scan(this.#store)) yield* Object.values(stores);
   }
 
   *bindings(): Iterable<SavedBinding> {
@@ -95,16 +114,19 @@ export class TopologyJournal {
     await this.#store.commit([virtualHostRecords.put(record)]);
   }
 
-  async saveExchange(vhost: string, exchange: ExchangeSpec): Promise<void> {
+  /** Saves a new exchange, or one whose numbers have changed. */
+  async saveExchange(vhost: string, exchange: ExchangeSpec, stores: StoreNumbers): Promise<void> {
     const { name, type, autoDelete, internal } = exchange;
     const args = encodeArguments(exchange.arguments);
-    const record = { vhost, name, type, autoDelete, internal, arguments: args };
-    await this.#store.commit([exchangeRecords.put(record)]);
+    const record = { vhost, name, type, autoDelete, internal, arguments: args, stores };
+    const changes = [exchangeRecords.put(record)];
+    if (Object.keys(stores).length > 0) changes.push(queueNumberCounter.put(this.#highestNumber));
+    await this.#store.commit(changes);
   }
 
-  /** A number that no queue has had before; it counts once the queue has been saved. */
-  newQueueNumber(): number {
-    return ++this.#highestQueueNumber;
+  /** A number that was never used; it counts once the queue or exchange has been saved. */
+  newStoreNumber(): number {
+    return ++this.#highestNumber;
   }
 
   async saveQueue(queue: SavedQueue): Promise<void> {
@@ -113,7 +135,7 @@ export class TopologyJournal {
     const record = { vhost, name, id: number, type: "classic", autoDelete, arguments: args };
     await this.#store.commit([
       queueRecords.put(record),
-      queueNumberCounter.put(this.#highestQueueNumber),
+      queueNumberCounter.put(this.#highestNumber),
     ]);
   }
 

@@ -9,14 +9,18 @@
 import { KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
 import { type Binding, bindingIdentity } from "../exchange/binding.ts";
+import type { FoundMessages } from "../broker-data.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
+import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-feature.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Queue, QueueSpec } from "../queue/queue.ts";
+import { ExchangeFeatures, noStoreNumbers } from "./exchange-features.ts";
 import {
   isDurableBinding,
   type SavedBinding,
+  type SavedExchange,
   type SavedQueue,
   savedBinding,
   type TopologyJournal,
@@ -39,6 +43,7 @@ export class VirtualHost {
   readonly topology = new Topology<Queue>();
   readonly #messages: MessageStore;
   readonly #journal: TopologyJournal | undefined;
+  readonly #features: ExchangeFeatures;
   readonly #turns = new KeyedTurns();
   readonly #onSaveFailed: (error: unknown) => void;
 
@@ -47,13 +52,17 @@ export class VirtualHost {
     messages: MessageStore,
     journal?: TopologyJournal,
     onSaveFailed: (error: unknown) => void = () => undefined,
+    features: readonly ExchangeFeature[] = [],
   ) {
     this.name = name;
     this.#messages = messages;
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
+    const { topology } = this;
+    const place = { vhost: name, topology, messages, journal, onSaveFailed };
+    this.#features = new ExchangeFeatures(features, place);
     for (const [exchange, type, internal] of predeclared) {
-      this.topology.addExchange({
+      const added = topology.addExchange({
         name: exchange,
         type,
         internal,
@@ -61,6 +70,7 @@ export class VirtualHost {
         autoDelete: false,
         arguments: new FieldTable(),
       });
+      this.#features.begin(added, journal?.storeNumbers(name, exchange) ?? noStoreNumbers);
     }
   }
 
@@ -77,11 +87,24 @@ export class VirtualHost {
     return this.#journal === undefined ? work() : this.#turns.take(name, work);
   }
 
+  /** Throws what an exchange must not be declared with. */
+  checkExchange(spec: ExchangeSpec): void {
+    this.#features.check(spec);
+  }
+
+  /** A feature as it runs at an exchange. */
+  featureOf(exchange: Exchange, feature: ExchangeFeature): RunningFeature | undefined {
+    return this.#features.of(exchange, feature);
+  }
+
   async createExchange(spec: ExchangeSpec): Promise<Exchange> {
+    const numbers = this.#features.newNumbers(spec);
     if (spec.durable && this.#journal !== undefined) {
-      await this.#journal.saveExchange(this.name, spec);
+      await this.#journal.saveExchange(this.name, spec, numbers);
     }
-    return this.topology.addExchange(spec);
+    const exchange = this.topology.addExchange(spec);
+    this.#features.begin(exchange, numbers);
+    return exchange;
   }
 
   async deleteExchange(exchange: Exchange): Promise<void> {
@@ -94,7 +117,7 @@ export class VirtualHost {
 
   async createQueue(spec: NewQueue): Promise<Queue> {
     const journal = spec.durable ? this.#journal : undefined;
-    const storeNumber = journal?.newQueueNumber() ?? 0;
+    const storeNumber = journal?.newStoreNumber() ?? 0;
     if (journal !== undefined) {
       const { name, autoDelete, arguments: args } = spec;
       const saved = { vhost: this.name, name, number: storeNumber, autoDelete, arguments: args };
@@ -174,8 +197,23 @@ export class VirtualHost {
 
   // What a restart finds
 
-  restoreExchange(spec: ExchangeSpec): void {
-    if (this.topology.exchange(spec.name) === undefined) this.topology.addExchange(spec);
+  restoreExchange(saved: SavedExchange): void {
+    if (this.topology.exchange(saved.name) !== undefined) return;
+    this.#features.begin(this.topology.addExchange(saved), saved.stores);
+  }
+
+  /** Gives an exchange back what was kept for it under this number. */
+  restoreKept(exchange: string, number: number, { delivered, ready }: FoundMessages): void {
+    const node = this.topology.exchange(exchange);
+    const feature = node === undefined ? undefined : this.#features.find(node, number);
+    for (const handles of [delivered, ready]) {
+      while (handles.length > 0) {
+        const handle = handles.shift();
+        this.#messages.noteRestored();
+        if (feature === undefined) this.#messages.settle(handle, number);
+        else feature.restore(handle);
+      }
+    }
   }
 
   restoreQueue(saved: SavedQueue): Queue {
@@ -210,6 +248,7 @@ export class VirtualHost {
    * their messages are left as they are, for the next start.
    */
   close(): void {
+    this.#features.stop();
     for (const queue of [...this.topology.queues()]) {
       if (queue.storeNumber === 0) this.#dropQueue(queue);
     }

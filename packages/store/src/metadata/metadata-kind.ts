@@ -128,6 +128,13 @@ export class FieldReader {
     return isObject && !(value instanceof Uint8Array) ? { ...value } : this.#refuse(name);
   }
 
+  /** An object whose fields are all integers, or an empty one. */
+  integers(name: string): Record<string, number> {
+    const value = this.object(name);
+    const isWhole = Object.values(value).every((each) => Number.isSafeInteger(each));
+    return isWhole ? (value as Record<string, number>) : this.#refuse(name);
+  }
+
   /** Whatever is there; it must be something. */
   value(name: string): unknown {
     return name in this.#fields ? this.#fields[name] : this.#refuse(name);

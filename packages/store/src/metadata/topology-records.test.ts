@@ -79,7 +79,15 @@ describe("topology records", () => {
   );
   comesBack(
     exchangeRecords,
-    shape({ vhost: name, name, type: name, autoDelete: flag, internal: flag, arguments: bytes }),
+    shape({
+      vhost: name,
+      name,
+      type: name,
+      autoDelete: flag,
+      internal: flag,
+      arguments: bytes,
+      stores: fc.dictionary(name, integer, { noNullPrototype: true }),
+    }),
   );
   comesBack(
     queueRecords,
@@ -130,10 +138,11 @@ describe("topology records", () => {
         autoDelete: false,
         internal: true,
         arguments: table,
+        stores: { delay: 8 },
       }),
       {
         key: ["exchange", "/", "logs"],
-        value: { type: "topic", internal: true, arguments: table },
+        value: { type: "topic", internal: true, arguments: table, stores: { delay: 8 } },
       },
     );
     assert.deepEqual(
@@ -186,6 +195,7 @@ describe("topology records", () => {
       [queueRecords, queue, [1]],
       [queueRecords, ["queue", "/"], { id: 1, type: "classic" }],
       [queueRecords, ["exchange", "/", "q"], { id: 1, type: "classic" }],
+      [exchangeRecords, ["exchange", "/", "x"], { type: "direct", stores: { delay: "1" } }],
       [virtualHostRecords, ["vhost", "v"], { tags: ["a", 1] }],
       [userRecords, ["user", "u"], { hashingAlgorithm: "x", limits: new Uint8Array(1) }],
       [parameterRecords, ["parameter", "/", "c", "n"], {}],
@@ -232,7 +242,7 @@ describe("a topology in a metadata store", () => {
       const ends = { source: "x", destinationKind: "queue", destination: "q" } as const;
       await store.commit([
         virtualHostRecords.put({ name: vhost, ...flags }),
-        exchangeRecords.put({ ...exchange, arguments: none }),
+        exchangeRecords.put({ ...exchange, arguments: none, stores: {} }),
         queueRecords.put({ ...queue, arguments: none }),
         bindingRecords.put({ vhost, ...ends, routingKey: "k", arguments: table }),
         permissionRecords.put({ vhost, user: "u", ...permission }),

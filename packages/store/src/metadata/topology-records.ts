@@ -6,7 +6,7 @@
  *   key                                                                value
  *   "layout"                                                           the number below
  *   "vhost"             name                                           description, tags, ...
- *   "exchange"          vhost  name                                    type, flags, arguments
+ *   "exchange"          vhost  name                                    type, flags, stores, ...
  *   "queue"             vhost  name                                    id, type, flags, arguments
  *   "binding"           vhost  source  kind  destination  key  digest  arguments
  *   "user"              name                                           passwordHash, tags, limits
@@ -56,6 +56,11 @@ export interface ExchangeRecord {
   readonly autoDelete: boolean;
   readonly internal: boolean;
   readonly arguments: Uint8Array;
+  /**
+   * What the message log calls what is kept for the exchange, by the purposes it is kept for.
+   * Numbers of queues and of exchanges are never the same.
+   */
+  readonly stores: Readonly<Record<string, number>>;
 }
 
 export interface QueueRecord {
@@ -144,9 +149,9 @@ export const exchangeRecords = new MetadataKind<ExchangeRecord, [vhost: string, 
   name: "exchange",
   keyParts: 2,
   keyOf: ({ vhost, name }) => [vhost, name],
-  toFields: ({ type, autoDelete, internal, arguments: args }) => ({
+  toFields: ({ type, autoDelete, internal, arguments: args, stores }) => ({
     type,
-    ...withoutEmpty({ autoDelete, internal, arguments: args }),
+    ...withoutEmpty({ autoDelete, internal, arguments: args, stores }),
   }),
   fromFields: (fields, [vhost, name]) => ({
     vhost,
@@ -155,6 +160,7 @@ export const exchangeRecords = new MetadataKind<ExchangeRecord, [vhost: string, 
     autoDelete: fields.flag("autoDelete"),
     internal: fields.flag("internal"),
     arguments: fields.bytes("arguments"),
+    stores: fields.integers("stores"),
   }),
 });
 
@@ -286,7 +292,7 @@ export const globalParameterRecords = new MetadataKind<GlobalParameterRecord, [n
 const queueCounterKey = ["counter", "queue"];
 const defaultDataKey = ["default-data"];
 
-/** The highest id that any queue has ever had. */
+/** The highest id that any queue, or anything kept for an exchange, has ever had. */
 export const queueNumberCounter = {
   /** 0 if there has been no queue. */
   read(store: MetadataStore): number {
