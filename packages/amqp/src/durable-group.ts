@@ -29,11 +29,12 @@ export class DurableGroup {
     const group = new DurableGroup();
     for (const { publish, queues, keepers } of publishes) {
       const { isPersistent, bytes } = publish;
+      if (!isPersistent) continue;
+      for (const { ownRecordBytes } of keepers) {
+        if (ownRecordBytes > 0) group.#count(1, ownRecordBytes);
+      }
       const targets = [...queues, ...keepers].filter((each) => each.storeNumber !== 0).length;
-      if (!isPersistent || targets === 0) continue;
-      group.#messages++;
-      group.#targets += targets;
-      group.#bytes += bytes;
+      if (targets > 0) group.#count(targets, bytes);
     }
     for (const { settlement, consumer, handle } of settlements) {
       const { storeNumber } = consumer.queue;
@@ -42,6 +43,12 @@ export class DurableGroup {
       group.#queues.push(storeNumber);
     }
     return group.#messages + group.#handles.length === 0 ? undefined : group;
+  }
+
+  #count(targets: number, bytes: number): void {
+    this.#messages++;
+    this.#targets += targets;
+    this.#bytes += bytes;
   }
 
   begin(store: MessageStore): void {

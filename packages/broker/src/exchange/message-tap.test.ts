@@ -115,7 +115,12 @@ test("routes are remembered without taps only, and asking for one shows no messa
 
 test("keepers and waits are collected along the way", () => {
   const { topology, x, next } = given();
-  const keeper: MessageKeeper = { storeNumber: 1, deleted: false, keep: () => undefined };
+  const keeper: MessageKeeper = {
+    storeNumber: 1,
+    ownRecordBytes: 0,
+    deleted: false,
+    keep: () => undefined,
+  };
   for (const exchange of [x, next]) {
     topology.attachTap(exchange, {
       stage: TapStage.Remember,

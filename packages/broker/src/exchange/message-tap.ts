@@ -40,15 +40,24 @@ export interface TappedMessage extends RoutedMessage {
 
 /** Keeps messages for an exchange. The counterpart of a queue in `distribute`. */
 export interface MessageKeeper {
-  /** What the durable log calls it; 0 if what it keeps ends with the process. */
+  /**
+   * What the durable log calls it, if it shares the record that is stored for the queues; 0 if what
+   * it keeps ends with the process, or has a record of its own.
+   */
   readonly storeNumber: number;
+  /**
+   * How long the record is that it appends to the durable log by itself if the message is
+   * persistent; 0 for none. Such a keeper may be made for one message.
+   */
+  readonly ownRecordBytes: number;
   /** Set once; nothing is kept from then on. */
   readonly deleted: boolean;
   /**
    * Takes the message. If it is to survive a restart, the view's handle says where the log has it;
-   * `MessageStore.keep` gives the keeper its reference in either case.
+   * `MessageStore.keep` gives the keeper its reference in either case. A record of its own is to be
+   * of this kind.
    */
-  keep(view: MessageView): void;
+  keep(view: MessageView, kind: number): void;
 }
 
 /** What taps can do about the message that they are shown. */

@@ -25,13 +25,15 @@ export function distribute(
   if (!view.isPersistent || !messages.isDurable) {
     if (queues.length === 1) queues[0]!.publish(view);
     else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
-    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
+    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
     return false;
   }
+  let hasOwnRecord = false;
   numbers.length = 0;
   for (let i = 0; i < keepers.length; i++) {
     const keeper = keepers[i]!;
     if (keeper.storeNumber !== 0) numbers.push(keeper.storeNumber);
+    if (keeper.ownRecordBytes > 0) hasOwnRecord = true;
   }
   for (let i = 0; i < queues.length; i++) {
     const queue = queues[i]!;
@@ -39,12 +41,12 @@ export function distribute(
   }
   if (numbers.length === 0) {
     for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
-    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
-    return false;
+    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
+    return hasOwnRecord;
   }
   messages.keepDurable(view, numbers, kind);
   const handle = view.handle;
-  for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view);
+  for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
   for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
   messages.release(handle);
   view.handle = unstored;
