@@ -13,6 +13,7 @@ import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
+import { ExchangeTypes } from "./exchange/exchange-types.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
 import { type StoreStats, storeStatsOf } from "./store-stats.ts";
@@ -48,6 +49,7 @@ export class Broker {
   readonly alarms = new Alarms();
   readonly directReplies: DirectReplies;
   readonly messages: MessageStore;
+  readonly exchangeTypes: ExchangeTypes;
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   /** What exchanges can do besides routing. */
@@ -68,6 +70,7 @@ export class Broker {
     this.log = options.log;
     this.#authorizer = options.authorizer;
     this.directReplies = new DirectReplies(options.random);
+    this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
     this.messages = new MessageStore(options.data?.messages);
     this.messages.onLoadFailed = (queue, error) => {
@@ -133,8 +136,14 @@ export class Broker {
     const onSaveFailed = (error: unknown): void => {
       this.log.error("a change could not be saved, and may be undone by a restart", { error });
     };
-    const { journal } = this.#data ?? {};
-    const vhost = new VirtualHost(name, this.messages, journal, onSaveFailed, this.#features);
+    const vhost = new VirtualHost(
+      name,
+      this.messages,
+      this.#data?.journal,
+      onSaveFailed,
+      this.#features,
+      this.exchangeTypes,
+    );
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     this.#vhosts.set(name, vhost);
     return vhost;

@@ -11,14 +11,15 @@ import { type OneOrMany, withElement, withoutElement } from "./one-or-many.ts";
 
 export const directType: ExchangeType = {
   name: "direct",
-  readsKey: true,
-  readsMessage: false,
   isExact: () => true,
+  validateExchange: () => undefined,
   validateBinding: () => undefined,
   createMatcher: <D>() => new DirectMatcher<D>(),
 };
 
 class DirectMatcher<D> implements Matcher<D> {
+  readonly readsKey = true;
+  readonly readsMessage = false;
   readonly #bindings = new Map<string, OneOrMany<MatchedBinding<D>>>();
 
   add(binding: MatchedBinding<D>): void {

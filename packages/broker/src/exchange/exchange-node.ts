@@ -8,11 +8,11 @@ import { type FieldTable, fieldText } from "@haremq/wire";
 import { noPolicy } from "../policy/effective-policy.ts";
 import type { Binding } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
-import type { ExchangeType, Matcher } from "./exchange-type.ts";
+import type { Destination, ExchangeType, Matcher } from "./exchange-type.ts";
 import type { MessageTap } from "./message-tap.ts";
 import { RouteCache, RouteWatch } from "./route.ts";
 
-export class ExchangeNode<Q> implements Exchange {
+export class ExchangeNode<Q extends Destination> implements Exchange {
   readonly name: string;
   readonly type: string;
   readonly durable: boolean;
@@ -56,13 +56,13 @@ export class ExchangeNode<Q> implements Exchange {
     this.arguments = spec.arguments;
     this.alternateExchange = fieldText(spec.arguments.get("alternate-exchange"));
     this.behaviour = behaviour;
-    this.readsMessage = behaviour.readsMessage;
     this.matcher = matcher;
+    this.readsMessage = matcher.readsMessage;
   }
 
   setTaps(taps: readonly MessageTap[]): void {
     this.taps = taps.length === 0 ? null : taps.toSorted((a, b) => a.stage - b.stage);
-    this.readsMessage = this.behaviour.readsMessage || taps.length > 0;
+    this.readsMessage = this.matcher.readsMessage || taps.length > 0;
     this.passing.invalidateAll();
   }
 
@@ -76,7 +76,7 @@ export class ExchangeNode<Q> implements Exchange {
 }
 
 /** A binding between nodes. */
-export interface NodeBinding<Q> extends Binding<Q> {
+export interface NodeBinding<Q extends Destination> extends Binding<Q> {
   readonly source: ExchangeNode<Q>;
   readonly destination: Q | ExchangeNode<Q>;
 }

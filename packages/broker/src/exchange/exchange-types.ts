@@ -3,17 +3,32 @@
  * exchange keeps the type it was declared with.
  */
 
+import { type Random, SystemRandom } from "@haremq/kernel";
+import { consistentHashType } from "./consistent-hash.ts";
 import { directType } from "./direct.ts";
 import type { ExchangeType } from "./exchange-type.ts";
 import { fanoutType } from "./fanout.ts";
 import { headersType } from "./headers.ts";
+import { modulusHashType } from "./modulus-hash.ts";
+import { localRandomType, randomType } from "./random.ts";
 import { topicType } from "./topic.ts";
 
 export class ExchangeTypes {
   readonly #types = new Map<string, ExchangeType>();
 
-  constructor() {
-    for (const type of [directType, fanoutType, topicType, headersType]) this.register(type);
+  constructor(random: Random = new SystemRandom()) {
+    for (const type of [
+      directType,
+      fanoutType,
+      topicType,
+      headersType,
+      consistentHashType,
+      modulusHashType,
+      randomType(random),
+      localRandomType(random),
+    ]) {
+      this.register(type);
+    }
   }
 
   register(type: ExchangeType): void {

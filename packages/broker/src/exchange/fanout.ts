@@ -10,14 +10,15 @@ import type {
 
 export const fanoutType: ExchangeType = {
   name: "fanout",
-  readsKey: false,
-  readsMessage: false,
   isExact: () => false,
+  validateExchange: () => undefined,
   validateBinding: () => undefined,
   createMatcher: <D>() => new FanoutMatcher<D>(),
 };
 
 class FanoutMatcher<D> implements Matcher<D> {
+  readonly readsKey = false;
+  readonly readsMessage = false;
   readonly #bindings = new Set<MatchedBinding<D>>();
 
   add(binding: MatchedBinding<D>): void {

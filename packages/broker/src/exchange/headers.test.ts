@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable, type FieldValue, fieldText } from "@haremq/wire";
 import fc from "fast-check";
-import { exchangeContract } from "./exchange.contract.ts";
+import { exchangeContract, type TestQueue } from "./exchange.contract.ts";
+import type { MatchedBinding } from "./exchange-type.ts";
 import { sameHeaderValue } from "./header-value.ts";
 import { headersType } from "./headers.ts";
 
@@ -28,11 +29,16 @@ exchangeContract({
 });
 
 function isMatch(args: FieldTable, headers: FieldTable | undefined): boolean {
-  const matcher = headersType.createMatcher<string>(new FieldTable());
-  matcher.add({ destination: "q", routingKey: "", arguments: args });
-  const found = new Set<string>();
-  matcher.match({ routingKeys: [""], headers }, found);
-  return found.has("q");
+  const matcher = headersType.createMatcher<TestQueue>(new FieldTable());
+  const binding = bindingTo("q", args);
+  matcher.add(binding);
+  const found = new Set<TestQueue>();
+  matcher.match({ routingKeys: [""], headers, view: undefined }, found);
+  return found.has(binding.destination);
+}
+
+function bindingTo(name: string, args: FieldTable): MatchedBinding<TestQueue> {
+  return { destination: { name }, destinationKind: "queue", routingKey: "", arguments: args };
 }
 
 function field(type: FieldValue["type"], value: unknown): FieldValue {
@@ -164,22 +170,19 @@ test("the index finds what a comparison with every binding finds, as bindings co
       fc.array(pattern, { maxLength: 12 }),
       fc.array(fc.array(entry, { maxLength: 20 }), { minLength: 1, maxLength: 6 }),
       (patterns, messages) => {
-        const matcher = headersType.createMatcher<number>(new FieldTable());
+        const matcher = headersType.createMatcher<TestQueue>(new FieldTable());
         const bindings = patterns.map(({ kind, entries }, destination) => {
           const args = table(["x-match", field("S", Buffer.from(kind))], ...entries);
-          return { destination, routingKey: "", arguments: args };
+          return bindingTo(`${destination}`, args);
         });
         const bound = new Set(bindings);
         const check = (): void => {
           for (const message of messages) {
             const headers = table(...message);
-            const found = new Set<number>();
-            matcher.match({ routingKeys: [""], headers }, found);
+            const found = new Set<TestQueue>();
+            matcher.match({ routingKeys: [""], headers, view: undefined }, found);
             const expected = [...bound].filter((each) => naiveMatch(each.arguments, headers));
-            assert.deepEqual(
-              [...found].sort((a, b) => a - b),
-              expected.map(({ destination }) => destination),
-            );
+            assert.deepEqual(found, new Set(expected.map(({ destination }) => destination)));
           }
         };
         for (const binding of bindings) matcher.add(binding);
@@ -196,7 +199,7 @@ test("the index finds what a comparison with every binding finds, as bindings co
 });
 
 test("a message is compared only with bindings that ask for a value it has", () => {
-  const matcher = headersType.createMatcher<number>(new FieldTable());
+  const matcher = headersType.createMatcher<TestQueue>(new FieldTable());
   let compared = 0;
   for (let destination = 0; destination < 1000; destination++) {
     const wanted = Buffer.from(`kind ${destination}`);
@@ -205,19 +208,23 @@ test("a message is compared only with bindings that ask for a value it has", () 
       return Buffer.compare(wanted, other) === 0;
     };
     const args = table(["zone", field("V", null)], ["kind", field("S", wanted)]);
-    matcher.add({ destination, routingKey: "", arguments: args });
+    matcher.add(bindingTo(`${destination}`, args));
   }
-  const found = new Set<number>();
+  const found = new Set<TestQueue>();
   const kind = field("S", Buffer.from("kind 7"));
   const headers = table(["kind", kind], ["zone", field("I", 1)], ["size", field("I", 1)]);
-  matcher.match({ routingKeys: [""], headers }, found);
-  assert.deepEqual([...found], [7]);
+  matcher.match({ routingKeys: [""], headers, view: undefined }, found);
+  assert.deepEqual([...found], [{ name: "7" }]);
   assert.equal(compared, 1);
 });
 
 test("an unknown x-match is refused in RabbitMQ's words", () => {
   const explain = (value: FieldValue): string | undefined =>
-    headersType.validateBinding("", table(["x-match", value]))?.explanation;
+    headersType.validateBinding({
+      routingKey: "",
+      arguments: table(["x-match", value]),
+      destinationKind: "queue",
+    })?.explanation;
   const expected = "expected all, any, all-with-x, or any-with-x";
   const text = field("S", Buffer.from("foo"));
   assert.equal(explain(text), `Invalid x-match field value <<"foo">>; ${expected}`);

@@ -17,9 +17,9 @@ import { compareNames } from "./binding.ts";
 import type {
   ExchangeType,
   FoundDestinations,
-  InvalidBinding,
   MatchedBinding,
   Matcher,
+  Refusal,
   RoutedMessage,
 } from "./exchange-type.ts";
 import { type IndexedValue, indexedValue, sameHeaderValue } from "./header-value.ts";
@@ -35,10 +35,9 @@ const matchKinds: ReadonlySet<string | undefined> = new Set([
 
 export const headersType: ExchangeType = {
   name: "headers",
-  readsKey: false,
-  readsMessage: true,
   isExact: () => false,
-  validateBinding: (_routingKey, args) => validateMatchKind(args),
+  validateExchange: () => undefined,
+  validateBinding: (binding) => validateMatchKind(binding.arguments),
   createMatcher: <D>() => new HeadersMatcher<D>(),
 };
 
@@ -59,6 +58,8 @@ interface HeadersPattern<D> {
 }
 
 class HeadersMatcher<D> implements Matcher<D> {
+  readonly readsKey = false;
+  readonly readsMessage = true;
   readonly #patterns = new Map<MatchedBinding<D>, HeadersPattern<D>>();
   /** By the names of headers without which a pattern does not match. */
   readonly #byName = new Map<string, PatternsOfName<D>>();
@@ -192,7 +193,7 @@ function matches<D>({ needsAll, entries }: HeadersPattern<D>, headers: MessageHe
   return needsAll;
 }
 
-function validateMatchKind(args: FieldTable): InvalidBinding | undefined {
+function validateMatchKind(args: FieldTable): Refusal | undefined {
   const kind = args.get("x-match");
   if (kind === undefined) return undefined;
   if (kind.type !== "S") {

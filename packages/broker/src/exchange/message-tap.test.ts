@@ -104,7 +104,7 @@ test("routes are remembered without taps only, and asking for one shows no messa
   const tapped = topology.route(x, "k");
   assert.equal(tapped.needsMessage, true);
   assert.deepEqual(
-    topology.routeMessage(x, ["k"], undefined).map(({ name }) => name),
+    topology.routeMessage(x, ["k"], undefined, undefined).map(({ name }) => name),
     ["q"],
   );
   assert.deepEqual(tap.seen, []);

@@ -9,7 +9,7 @@
  */
 
 import { ExchangeNode } from "./exchange-node.ts";
-import type { FoundDestinations, RoutedMessage } from "./exchange-type.ts";
+import type { Destination, FoundDestinations, RoutedMessage } from "./exchange-type.ts";
 import { type MessageTap, type Passage, type TappedMessage, TapVerdict } from "./message-tap.ts";
 import type { RouteWatch } from "./route.ts";
 
@@ -18,7 +18,7 @@ const scannedQueuesMax = 16;
 
 const noQueues: readonly never[] = Object.freeze([]);
 
-export class RouteWalk<Q> implements FoundDestinations<Q | ExchangeNode<Q>> {
+export class RouteWalk<Q extends Destination> implements FoundDestinations<Q | ExchangeNode<Q>> {
   readonly #exchanges: ReadonlyMap<string, ExchangeNode<Q>>;
   readonly #onMissingAlternate: (exchange: ExchangeNode<Q>) => void;
   #number = 0;
@@ -90,7 +90,7 @@ export class RouteWalk<Q> implements FoundDestinations<Q | ExchangeNode<Q>> {
         return false;
       }
       if (node.taps !== null && this.#passage !== null && !this.#passesTaps(node)) continue;
-      this.#readsKey ||= node.behaviour.readsKey;
+      this.#readsKey ||= node.matcher.readsKey;
       this.#hasMatch = false;
       node.matcher.match(message, this);
       if (!this.#hasMatch) this.#goToAlternate(node);

@@ -11,14 +11,15 @@ import { hasWildcard, TopicTrie } from "./topic-trie.ts";
 
 export const topicType: ExchangeType = {
   name: "topic",
-  readsKey: true,
-  readsMessage: false,
   isExact: (bindingKey) => !hasWildcard(bindingKey),
+  validateExchange: () => undefined,
   validateBinding: () => undefined,
   createMatcher: <D>() => new TopicMatcher<D>(),
 };
 
 class TopicMatcher<D> implements Matcher<D> {
+  readonly readsKey = true;
+  readonly readsMessage = false;
   readonly #bindings = new TopicTrie<MatchedBinding<D>>();
 
   add(binding: MatchedBinding<D>): void {

@@ -288,7 +288,7 @@ class Comparison {
       for (const header of [undefined, 0, 1]) {
         const keys = header === 1 ? ["a", "q0", "a.b"] : ["a"];
         const headers = FieldTable.from({ value: header });
-        const queues = this.#topology.routeMessage(exchange, keys, headers);
+        const queues = this.#topology.routeMessage(exchange, keys, headers, undefined);
         const expected = this.#model.route(exchange.name, keys, header).queues;
         assert.deepEqual(queues.map(({ name }) => name).sort(), expected);
       }

@@ -15,11 +15,19 @@
  */
 
 import { FieldTable, fieldText } from "@haremq/wire";
+import type { MessageView } from "../message/message-view.ts";
 import { type EffectivePolicy, noPolicy } from "../policy/effective-policy.ts";
 import { type Binding, bindingIdentity } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import { ExchangeNode, type NodeBinding } from "./exchange-node.ts";
-import type { FoundDestinations, InvalidBinding, Matcher, RoutedMessage } from "./exchange-type.ts";
+import type {
+  Destination,
+  FoundDestinations,
+  Matcher,
+  ProposedBinding,
+  Refusal,
+  RoutedMessage,
+} from "./exchange-type.ts";
 import { ExchangeTypes } from "./exchange-types.ts";
 import { type MessageTap, Passage, type TappedMessage } from "./message-tap.ts";
 import { Route } from "./route.ts";
@@ -34,7 +42,7 @@ export interface Removed<Q> {
 
 const noArguments = new FieldTable();
 
-export class Topology<Q extends { readonly name: string }> {
+export class Topology<Q extends Destination> {
   readonly types: ExchangeTypes;
   readonly #exchanges = new Map<string, ExchangeNode<Q>>();
   readonly #queues = new Map<string, Q>();
@@ -46,7 +54,11 @@ export class Topology<Q extends { readonly name: string }> {
   readonly #walk = new RouteWalk<Q>(this.#exchanges, (node) => this.onMissingAlternate(node));
   /** The message that stands for all with one key; no walk keeps it. */
   readonly #keyOfMessage = [""];
-  readonly #messageWithKey = { routingKeys: this.#keyOfMessage, headers: undefined };
+  readonly #messageWithKey: RoutedMessage = {
+    routingKeys: this.#keyOfMessage,
+    headers: undefined,
+    view: undefined,
+  };
 
   /**
    * Told of an exchange whose alternate does not exist, when a message is lost by that: once, until
@@ -185,12 +197,8 @@ export class Topology<Q extends { readonly name: string }> {
   // Bindings
 
   /** Why the source's type refuses such a binding; undefined if it does not. */
-  validateBinding(
-    source: Exchange,
-    routingKey: string,
-    args: FieldTable,
-  ): InvalidBinding | undefined {
-    return this.#node(source).behaviour.validateBinding(routingKey, args);
+  validateBinding(source: Exchange, binding: ProposedBinding): Refusal | undefined {
+    return this.#node(source).behaviour.validateBinding(binding);
   }
 
   /** False if the binding existed. */
@@ -303,9 +311,10 @@ export class Topology<Q extends { readonly name: string }> {
     exchange: Exchange,
     routingKeys: readonly string[],
     headers: FieldTable | undefined,
+    view: MessageView | undefined,
   ): readonly Q[] {
     const walk = this.#walk;
-    walk.follow(exchange as ExchangeNode<Q>, { routingKeys, headers }, false);
+    walk.follow(exchange as ExchangeNode<Q>, { routingKeys, headers, view }, false);
     return walk.queues;
   }
 
@@ -431,7 +440,7 @@ export class Topology<Q extends { readonly name: string }> {
   }
 }
 
-class Removal<Q> implements Removed<Q> {
+class Removal<Q extends Destination> implements Removed<Q> {
   readonly bindings: NodeBinding<Q>[] = [];
   readonly exchanges: ExchangeNode<Q>[] = [];
   /** Auto-delete exchanges that lost their last binding. */
@@ -439,7 +448,9 @@ class Removal<Q> implements Removed<Q> {
 }
 
 /** The default exchange's bindings are the queues themselves. */
-class QueueNameMatcher<Q> implements Matcher<Q | ExchangeNode<Q>> {
+class QueueNameMatcher<Q extends Destination> implements Matcher<Q | ExchangeNode<Q>> {
+  readonly readsKey = true;
+  readonly readsMessage = false;
   readonly #queues: ReadonlyMap<string, Q>;
 
   constructor(queues: ReadonlyMap<string, Q>) {

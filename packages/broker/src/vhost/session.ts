@@ -31,6 +31,7 @@ import {
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checkQueueArguments, checkServerNamed } from "../queue/queue-arguments.ts";
+import { queueTypeOf } from "../queue/queue-types.ts";
 import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
 import { fieldTypeName } from "./field-text.ts";
 import type { VirtualHost } from "./virtual-host.ts";
@@ -106,6 +107,7 @@ export class Session {
         this.#check("read", "exchange", name);
         this.#check("write", "exchange", alternate);
       }
+      this.#checkExchangeArguments(declaration);
       this.vhost.checkExchange({ ...declaration, name });
       exchange = await this.vhost.createExchange({ ...declaration, name });
     }
@@ -140,7 +142,10 @@ export class Session {
     const from = this.#exchange(source);
     const to = destinationKind === "queue" ? this.#queue(destination) : this.#exchange(destination);
     if (destinationKind === "queue") this.#checkUnlocked(to as Queue);
-    const invalid = this.vhost.topology.validateBinding(from, routingKey, declaration.arguments);
+    const invalid = this.vhost.topology.validateBinding(from, {
+      ...declaration,
+      ...(destinationKind === "queue" && { queueModule: queueTypeOf(to.arguments).module }),
+    });
     if (invalid !== undefined) throw preconditionFailed(invalid.explanation);
     await this.vhost.bind(from, to, routingKey, declaration.arguments);
   }
@@ -347,6 +352,11 @@ export class Session {
       return;
     }
     throw topicRefused(routingKey, exchange.name, vhost.name, user.name);
+  }
+
+  #checkExchangeArguments({ type, arguments: args }: ExchangeDeclaration): void {
+    const invalid = this.vhost.topology.types.require(type).validateExchange(args);
+    if (invalid !== undefined) throw preconditionFailed(invalid.explanation);
   }
 
   #checkExchangeType(type: string): void {

@@ -8,10 +8,11 @@
 
 import { KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
-import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { FoundMessages } from "../broker-data.ts";
+import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-feature.ts";
+import { ExchangeTypes } from "../exchange/exchange-types.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
@@ -40,7 +41,7 @@ const predeclared: readonly (readonly [name: string, type: string, internal: boo
 
 export class VirtualHost {
   readonly name: string;
-  readonly topology = new Topology<Queue>();
+  readonly topology: Topology<Queue>;
   readonly #messages: MessageStore;
   readonly #journal: TopologyJournal | undefined;
   readonly #features: ExchangeFeatures;
@@ -53,8 +54,10 @@ export class VirtualHost {
     journal?: TopologyJournal,
     onSaveFailed: (error: unknown) => void = () => undefined,
     features: readonly ExchangeFeature[] = [],
+    exchangeTypes = new ExchangeTypes(),
   ) {
     this.name = name;
+    this.topology = new Topology<Queue>(exchangeTypes);
     this.#messages = messages;
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
