@@ -5,7 +5,12 @@ import { after, before, describe, test } from "node:test";
 import { startTestBroker, type TestBroker } from "@haremq/testkit";
 import { compare } from "./differential/comparison.ts";
 import { knownDifferences } from "./differential/known-differences.ts";
-import { findOracles, type Oracle, skipWithoutOracle } from "./differential/oracles.ts";
+import {
+  exchangeTypesOf,
+  findOracles,
+  type Oracle,
+  skipWithoutOracle,
+} from "./differential/oracles.ts";
 import type { Area, Scenario } from "./differential/scenario.ts";
 import { areas } from "./differential/scenarios/areas.ts";
 
@@ -20,21 +25,34 @@ if (!skipWithoutOracle) {
   after(() => broker?.stop());
 }
 
+const pluginTypes = new Set(
+  areas.flatMap(({ scenarios }) => scenarios.flatMap(({ options }) => options.exchangeType ?? [])),
+);
+
 for (const oracle of await findOracles()) {
+  const types = await exchangeTypesOf(oracle, pluginTypes);
   describe(`RabbitMQ ${oracle.version}`, () => {
-    for (const area of areas) describeArea(area, (name, scenario) => agree(oracle, name, scenario));
+    for (const area of areas) {
+      describeArea(area, types, (name, scenario) => agree(oracle, name, scenario));
+    }
   });
 }
-if (skipWithoutOracle) for (const area of areas) describeArea(area, async () => {});
+if (skipWithoutOracle) {
+  for (const area of areas) describeArea(area, pluginTypes, async () => {});
+}
 
 function describeArea(
   { name, scenarios, patient }: Area,
+  exchangeTypes: ReadonlySet<string>,
   check: (fullName: string, scenario: Scenario) => Promise<void>,
 ): void {
   const concurrency = patient ? patientSideBySide : sideBySide;
   describe(name, { skip: skipWithoutOracle, concurrency }, () => {
     for (const scenario of scenarios) {
-      test(scenario.name, () => check(`${name}: ${scenario.name}`, scenario));
+      const { exchangeType } = scenario.options;
+      const isUnknown = exchangeType !== undefined && !exchangeTypes.has(exchangeType);
+      const skip = isUnknown && `there is no ${exchangeType}`;
+      test(scenario.name, { skip }, () => check(`${name}: ${scenario.name}`, scenario));
     }
   });
 }

@@ -10,6 +10,9 @@ const noLimit = "Zero in tune-ok means no limit";
 const singleActive = "No basic.get from queues with a single active consumer";
 const continuation = "A second word of property flags is refused";
 
+const hashArguments = "hash-header and hash-property of other types";
+const ring = "A queue is on the hash ring while it has a binding";
+
 const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["framing: an unknown class", malformed],
   ["framing: an unknown method", malformed],
@@ -29,6 +32,8 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["handshake: tuning: channel-max 0, frame-max 131072, heartbeat 60", noLimit],
   ["handshake: tuning: channel-max 2047, frame-max 0, heartbeat 60", noLimit],
   ["consuming: single active: get", singleActive],
+  ["plugin exchanges: x-consistent-hash: arguments of other types", hashArguments],
+  ["plugin exchanges: x-consistent-hash: a queue that keeps one of its bindings", ring],
 ];
 
 const from3: typeof fromAll = [

@@ -15,6 +15,32 @@ export interface Oracle {
   readonly major: number;
 }
 
+/** Which of these exchange types the broker has; those of plugins it need not have. */
+export async function exchangeTypesOf(
+  oracle: Oracle,
+  wanted: Iterable<string>,
+): Promise<ReadonlySet<string>> {
+  const known = new Set<string>();
+  for (const type of wanted) {
+    const connection = await RawConnection.open(addressOf(oracle.url));
+    try {
+      await connection.openChannel(1);
+      const exchange = `probe.${process.pid}.${type}`;
+      const answered = connection.frames.length;
+      connection.send(1, "exchange.declare", { exchange, type });
+      connection.send(1, "exchange.delete", { exchange });
+      // An unknown type costs a connection with RabbitMQ 3, a channel with RabbitMQ 4.
+      const { method } = await connection.waitFor(() => true, answered);
+      if (method?.name !== "exchange.declare-ok") continue;
+      known.add(type);
+      await connection.waitForMethod("exchange.delete-ok");
+    } finally {
+      connection.destroy();
+    }
+  }
+  return known;
+}
+
 /** The reason to skip, or false. */
 export const skipWithoutOracle: string | false =
   addressesIn(process.env.HAREMQ_ORACLE).length === 0

@@ -14,6 +14,8 @@ export interface ScenarioOptions {
   readonly handshake?: HandshakeOptions | null;
   /** Does not agree to a connection.close of the broker, so that the steps may. */
   readonly leaveCloseOpen?: boolean;
+  /** The exchange type of a plugin that a RabbitMQ need not have; skipped where it is unknown. */
+  readonly exchangeType?: string;
 }
 
 export interface Area {

@@ -7,6 +7,7 @@ import { directReplies } from "./direct-replies.ts";
 import { exchanges } from "./exchanges.ts";
 import { framing } from "./framing.ts";
 import { handshake } from "./handshake.ts";
+import { pluginExchanges } from "./plugin-exchanges.ts";
 import { publishing } from "./publishing.ts";
 import { queueArguments } from "./queue-arguments.ts";
 import { queueEquivalence } from "./queue-equivalence.ts";
@@ -23,6 +24,7 @@ export const areas: readonly Area[] = [
   queueArguments,
   queueEquivalence,
   exchanges,
+  pluginExchanges,
   routing,
   publishing,
   consuming,
