@@ -39,8 +39,13 @@ export function showBytes(content: Buffer): string {
 
 function showFields(fields: object): string {
   return Object.entries(fields)
-    .map(([name, value]) => `${name}=${showValue(value)}`)
+    .map(([name, value]) => `${name}=${showValue(name === "mechanisms" ? inOrder(value) : value)}`)
     .join(" ");
+}
+
+/** RabbitMQ offers mechanisms in an order that changes with the plugins that it runs. */
+function inOrder(mechanisms: string): string {
+  return mechanisms.split(" ").sort().join(" ");
 }
 
 function showValue(value: unknown): string {
