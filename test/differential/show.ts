@@ -44,8 +44,8 @@ function showFields(fields: object): string {
 }
 
 /** RabbitMQ offers mechanisms in an order that changes with the plugins that it runs. */
-function inOrder(mechanisms: string): string {
-  return mechanisms.split(" ").sort().join(" ");
+function inOrder(mechanisms: unknown): string {
+  return String(mechanisms).split(" ").sort().join(" ");
 }
 
 function showValue(value: unknown): string {
