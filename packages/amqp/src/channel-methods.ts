@@ -131,14 +131,15 @@ function consume(channel: AmqpChannel, args: BasicConsume): void {
     consumeReplies(channel, args);
     return;
   }
-  const queue = session.queueToConsume(name, args.exclusive, args.arguments);
+  const { prefetch } = channel;
+  const queue = session.queueToConsume(name, { ...args, prefetch });
   const tag = session.consumerTag(given);
   const consumer = new AmqpConsumer(queue, channel, channel.number, {
     tag,
     noAck: args.noAck,
     exclusive: args.exclusive,
     priority: consumerPriority(args.arguments),
-    prefetch: channel.prefetch,
+    prefetch,
     arguments: args.arguments,
   });
   consumers.set(tag, consumer);

@@ -4,7 +4,7 @@
  * counts after a crash as a whole or not at all. Channels use it at commit.
  */
 
-import type { MessageKeeper, MessageStore, Queue } from "@haremq/broker";
+import { type MessageKeeper, type MessageStore, type Queue, survivesIn } from "@haremq/broker";
 import type { PendingPublish, PendingSettlement } from "./transaction.ts";
 
 /** A publish and the queues that get it. */
@@ -29,16 +29,18 @@ export class DurableGroup {
     const group = new DurableGroup();
     for (const { publish, queues, keepers } of publishes) {
       const { isPersistent, bytes } = publish;
-      if (!isPersistent) continue;
-      for (const { ownRecordBytes } of keepers) {
-        if (ownRecordBytes > 0) group.#count(1, ownRecordBytes);
+      let targets = queues.filter((queue) => survivesIn(queue, isPersistent)).length;
+      if (isPersistent) {
+        for (const { storeNumber, ownRecordBytes } of keepers) {
+          if (ownRecordBytes > 0) group.#count(1, ownRecordBytes);
+          if (storeNumber !== 0) targets++;
+        }
       }
-      const targets = [...queues, ...keepers].filter((each) => each.storeNumber !== 0).length;
       if (targets > 0) group.#count(targets, bytes);
     }
     for (const { settlement, consumer, handle } of settlements) {
-      const { storeNumber } = consumer.queue;
-      if (settlement === "requeue" || storeNumber === 0) continue;
+      const { storeNumber, deliversCopies } = consumer.queue;
+      if (settlement === "requeue" || storeNumber === 0 || deliversCopies) continue;
       group.#handles.push(handle);
       group.#queues.push(storeNumber);
     }

@@ -1,6 +1,7 @@
 /**
- * What a broker keeps on disk: topology in the metadata store, messages in the durable log. Opened
- * before the broker, which begins with what was found; closed after it.
+ * What a broker keeps on disk: topology in the metadata store, messages in the durable log, streams
+ * in files of their own. Opened before the broker, which begins with what was found; closed after
+ * it.
  */
 
 import { join } from "node:path";
@@ -12,8 +13,11 @@ import {
   defaultSizes,
   type LogSizes,
   type MetadataStore,
+  type StreamSizes,
+  StreamStore,
 } from "@haremq/store";
 import type { Logger } from "./events/logger.ts";
+import { isStream } from "./queue/queue-types.ts";
 import { TopologyJournal } from "./vhost/topology-journal.ts";
 
 export interface BrokerDataOptions {
@@ -26,6 +30,7 @@ export interface BrokerDataOptions {
   readonly memoryBytes: number;
   /** Other than the usual sizes of the log, for simulations. */
   readonly logSizes?: LogSizes;
+  readonly streamSizes?: StreamSizes;
   readonly log: Logger;
   /** Everything is closed, in order or not; somebody else may open the directory. */
   onClosed?(): void;
@@ -43,6 +48,7 @@ export class BrokerData {
   readonly directory: string;
   readonly journal: TopologyJournal;
   readonly messages: DurableLog;
+  readonly streams: StreamStore;
   /**
    * Messages found, by the number of their queue or of what an exchange keeps, oldest first; the
    * broker takes them.
@@ -56,6 +62,7 @@ export class BrokerData {
     options: BrokerDataOptions,
     journal: TopologyJournal,
     messages: DurableLog,
+    streams: StreamStore,
     found: Map<number, FoundMessages>,
     callbacks: DataCallbacks,
   ) {
@@ -65,6 +72,7 @@ export class BrokerData {
     this.#onClosed = options.onClosed?.bind(options);
     this.journal = journal;
     this.messages = messages;
+    this.streams = streams;
     this.found = found;
     this.#callbacks = callbacks;
   }
@@ -76,6 +84,7 @@ export class BrokerData {
     for (const number of journal.storeNumbersInUse()) {
       found.set(number, { delivered: new FloatRing(), ready: new FloatRing() });
     }
+    const streams = await openStreams(options, journal);
     const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
     const startedMs = clock.nowMs();
     const messages = await DurableLog.open({
@@ -98,7 +107,7 @@ export class BrokerData {
     });
     const tookMs = Math.round(clock.nowMs() - startedMs);
     log.info(`${messages.recoveredRecords} stored messages found in ${tookMs} ms`);
-    return new BrokerData(options, journal, messages, found, callbacks);
+    return new BrokerData(options, journal, messages, streams, found, callbacks);
   }
 
   /** What was stored has become durable; or storing has failed, or works again. */
@@ -118,6 +127,16 @@ export class BrokerData {
       }
     }
   }
+}
+
+function openStreams(options: BrokerDataOptions, journal: TopologyJournal): Promise<StreamStore> {
+  const { disk, streamSizes } = options;
+  const numbers = new Set<number>();
+  for (const { number, arguments: args } of journal.queues()) {
+    if (isStream(args)) numbers.add(number);
+  }
+  const directory = join(options.directory, "streams");
+  return StreamStore.open({ disk, directory, ...(streamSizes && { sizes: streamSizes }) }, numbers);
 }
 
 interface DataCallbacks {

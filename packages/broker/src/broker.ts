@@ -16,6 +16,7 @@ import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
 import { ExchangeTypes } from "./exchange/exchange-types.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
+import { Streams } from "./queue/stream/streams.ts";
 import { type StoreStats, storeStatsOf } from "./store-stats.ts";
 import { Session } from "./vhost/session.ts";
 import { VirtualHost } from "./vhost/virtual-host.ts";
@@ -50,6 +51,7 @@ export class Broker {
   readonly directReplies: DirectReplies;
   readonly messages: MessageStore;
   readonly exchangeTypes: ExchangeTypes;
+  readonly #streams: Streams;
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   /** What exchanges can do besides routing. */
@@ -58,6 +60,7 @@ export class Broker {
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
   #storeHasFailed = false;
+  #streamsHaveFailed = false;
   #isDiskLow = false;
   #isClosed = false;
   #nextAlternateWarningMs = 0;
@@ -81,6 +84,13 @@ export class Broker {
     this.alarms.listen((active) => {
       if (active.size > 0) this.log.warn(`publishers have to wait: ${this.alarms.reason}`);
       else this.log.warn("publishers may go on: no shortage any more");
+    });
+    this.#streams = new Streams({
+      clock: options.clock,
+      messages: this.messages,
+      store: options.data?.streams,
+      onDamage: (description) => this.log.error(`a stream is damaged: ${description}`),
+      onFault: (error) => this.#onStreamFault(error),
     });
     if (options.data !== undefined) this.#restore(options.data);
   }
@@ -139,6 +149,7 @@ export class Broker {
     const vhost = new VirtualHost(
       name,
       this.messages,
+      this.#streams,
       this.#data?.journal,
       onSaveFailed,
       this.#features,
@@ -200,8 +211,16 @@ export class Broker {
     this.#setDiskAlarm();
   }
 
+  #onStreamFault(error: Error | undefined): void {
+    this.#streamsHaveFailed = error !== undefined;
+    if (error === undefined) this.log.warn("streams can be written again");
+    else this.log.error("streams cannot be written: publishers have to wait", { error });
+    this.#setDiskAlarm();
+  }
+
   #setDiskAlarm(): void {
-    this.alarms.set("disk", this.#storeHasFailed || this.#isDiskLow);
+    const hasFailed = this.#storeHasFailed || this.#streamsHaveFailed;
+    this.alarms.set("disk", hasFailed || this.#isDiskLow);
   }
 
   /** Raises the alarm before the disk is full, while there is room for what is under way. */
@@ -230,6 +249,7 @@ export class Broker {
     this.#isClosed = true;
     this.#cancelAlarmCheck();
     this.#diskTimer?.cancel();
+    await this.#streams.close();
     await this.#data?.close();
     for (const vhost of this.#vhosts.values()) vhost.close();
     this.#vhosts.clear();

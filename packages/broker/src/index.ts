@@ -48,7 +48,7 @@ export {
   type PolicyDefinition,
   type PolicyValue,
 } from "./policy/effective-policy.ts";
-export { distribute } from "./queue/distribute.ts";
+export { distribute, survivesIn } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export type { Distribution, StoreStats } from "./store-stats.ts";
 export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";

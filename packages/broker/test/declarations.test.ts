@@ -15,6 +15,7 @@ import { MessageStore } from "../src/message/message-store.ts";
 import { fieldTypeName, fieldValueText } from "../src/vhost/field-text.ts";
 import { type QueueDeclaration, Session } from "../src/vhost/session.ts";
 import { VirtualHost } from "../src/vhost/virtual-host.ts";
+import { consumerThat } from "./given-broker.ts";
 import {
   type ArgumentAnswer,
   fieldFromLiteral,
@@ -22,6 +23,7 @@ import {
   recordedRows,
   tableWith,
 } from "./recorded-answers.ts";
+import { streamsFor } from "./streams-for.ts";
 
 const everythingAllowed: Authorizer = {
   epoch: 0,
@@ -168,7 +170,8 @@ async function consume({ argument, literal }: ArgumentAnswer, type: string): Pro
   const session = openSession();
   const typed = tableWith({ "x-queue-type": textField(type) });
   await session.declareQueue({ ...declaration(typed), durable: true });
-  session.queueToConsume("q", false, tableWith({ [argument]: fieldFromLiteral(literal) }));
+  const args = tableWith({ [argument]: fieldFromLiteral(literal) });
+  session.queueToConsume("q", consumerThat({ arguments: args }));
 }
 
 async function redeclare(current: string, received: string): Promise<void> {
@@ -180,7 +183,8 @@ async function redeclare(current: string, received: string): Promise<void> {
 }
 
 function openSession(): Session {
-  const vhost = new VirtualHost("/", new MessageStore());
+  const messages = new MessageStore();
+  const vhost = new VirtualHost("/", messages, streamsFor(messages));
   return new Session({ name: "u", tags: [] }, vhost, everythingAllowed, new SeededRandom(1));
 }
 

@@ -12,6 +12,7 @@ import type { Queue } from "../src/queue/queue.ts";
 import type {
   BindingDeclaration,
   ExchangeDeclaration,
+  NewConsumer,
   QueueDeclaration,
   Session,
 } from "../src/vhost/session.ts";
@@ -70,6 +71,11 @@ export function bindingFrom(
 ): BindingDeclaration {
   const rest = { routingKey: "", arguments: new FieldTable() };
   return { source, destinationKind, destination, ...rest, ...given };
+}
+
+/** What a consumer asks for: nothing special unless given. */
+export function consumerThat(given: Partial<NewConsumer> = {}): NewConsumer {
+  return { exclusive: false, noAck: false, prefetch: 0, arguments: new FieldTable(), ...given };
 }
 
 /**

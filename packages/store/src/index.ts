@@ -79,3 +79,13 @@ export {
   type VirtualHostRecord,
   virtualHostRecords,
 } from "./metadata/topology-records.ts";
+export {
+  chunkHeadBytes,
+  isAfter,
+  type LogPlace,
+  StreamChunk,
+  streamRecordHeadBytes,
+} from "./stream/stream-chunk.ts";
+export { StreamLog, type StreamRetention } from "./stream/stream-log.ts";
+export { StreamReader } from "./stream/stream-reader.ts";
+export { type StreamSizes, StreamStore } from "./stream/stream-store.ts";

@@ -15,6 +15,7 @@
 import {
   type DeliveryNote,
   type DurableLog,
+  type LogPlace,
   MessageLog,
   RecordKind,
   recordBytes,
@@ -213,6 +214,12 @@ export class MessageStore {
     // The log keeps it as long as it is needed.
     log.release(record);
     log.release(log.appendDurable(0, noQueues, RecordKind.GroupEnd));
+  }
+
+  /** Where the log has a message: what orders the messages of a queue over restarts. */
+  placeOf(handle: number): LogPlace {
+    const [segment, unit] = this.#log.placeOf(handle);
+    return { segment, unit };
   }
 
   /** What a confirm of everything stored so far has to wait for. */

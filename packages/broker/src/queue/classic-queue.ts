@@ -35,6 +35,8 @@ export class ClassicQueue implements Queue {
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;
   readonly storeNumber: number;
+  readonly keepsAll = false;
+  readonly deliversCopies = false;
   deleted = false;
   policy = noPolicy;
 

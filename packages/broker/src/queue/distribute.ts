@@ -1,6 +1,7 @@
 /**
- * Gives one message to all queues that it is routed to. Stored once, and durably if the message is
- * persistent and one of the queues survives a restart. Adapters call it for every publish.
+ * Gives one message to all queues that it is routed to. Stored once, and durably if one of the
+ * queues survives a restart and the message is persistent, or the queue keeps all. Adapters call it
+ * for every publish.
  *
  * This is a hot file.
  */
@@ -22,7 +23,7 @@ export function distribute(
   kind: number = RecordKind.Message,
   keepers: readonly MessageKeeper[] = noKeepers,
 ): boolean {
-  if (!view.isPersistent || !messages.isDurable) {
+  if (!messages.isDurable || !(view.isPersistent || someKeepAll(queues))) {
     if (queues.length === 1) queues[0]!.publish(view);
     else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
     for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
@@ -30,14 +31,14 @@ export function distribute(
   }
   let hasOwnRecord = false;
   numbers.length = 0;
-  for (let i = 0; i < keepers.length; i++) {
+  for (let i = 0; i < keepers.length && view.isPersistent; i++) {
     const keeper = keepers[i]!;
     if (keeper.storeNumber !== 0) numbers.push(keeper.storeNumber);
     if (keeper.ownRecordBytes > 0) hasOwnRecord = true;
   }
   for (let i = 0; i < queues.length; i++) {
     const queue = queues[i]!;
-    if (queue.storeNumber !== 0) numbers.push(queue.storeNumber);
+    if (survivesIn(queue, view.isPersistent)) numbers.push(queue.storeNumber);
   }
   if (numbers.length === 0) {
     for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
@@ -51,4 +52,14 @@ export function distribute(
   messages.release(handle);
   view.handle = unstored;
   return true;
+}
+
+/** Whether a message that is persistent, or not, is still in the queue after a restart. */
+export function survivesIn(queue: Queue, isPersistent: boolean): boolean {
+  return queue.storeNumber !== 0 && (isPersistent || queue.keepsAll);
+}
+
+function someKeepAll(queues: readonly Queue[]): boolean {
+  for (let i = 0; i < queues.length; i++) if (queues[i]!.keepsAll) return true;
+  return false;
 }

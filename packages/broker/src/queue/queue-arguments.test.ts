@@ -63,12 +63,10 @@ test("quorum queues are durable, shared and stay", () => {
   );
 });
 
-test("streams are refused as an unknown type, once everything else is in order", () => {
+test("streams last, and have segments of a size that their files can have", () => {
   const stream = { "x-queue-type": "stream" };
-  assert.throws(
-    () => check(stream),
-    refusedAs(`invalid arg 'x-queue-type' for %Q: "unsupported queue type 'stream'"`),
-  );
+  check(stream);
+  check({ ...stream, "x-stream-max-segment-size-bytes": 3_000_000_000, "x-max-age": "7D" });
   assert.throws(
     () => check(stream, { durable: false }),
     refusedAs("invalid property 'non-durable' for %Q"),

@@ -19,7 +19,6 @@ import {
   checkArguments,
   choiceCheck,
   integerCheck,
-  invalidArgument,
   isIntegerField,
   textCheck,
 } from "./argument-checks.ts";
@@ -125,9 +124,6 @@ export function checkQueueArguments(
   checkArguments(args, checksOf(type), name, vhost);
   checkArgumentNames(args, (argument) => takesArgument(type, argument), name, vhost, type.module);
   if (type.lasting) checkLasting(name, declaration, vhost);
-  if (!type.available) {
-    throw invalidArgument("x-queue-type", name, vhost, unsupportedType(type.name));
-  }
 }
 
 /** Refuses to name a queue of a type whose queues clients must name. */

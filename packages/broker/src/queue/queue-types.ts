@@ -13,8 +13,6 @@ export interface QueueType {
   readonly name: string;
   /** How RabbitMQ's texts name it. */
   readonly module: string;
-  /** Whether we have queues of this type. One that we lack is refused after all other checks. */
-  readonly available: boolean;
   /** Whether the broker may name such a queue. */
   readonly serverNamed: boolean;
   /** Whether it outlives both its connection and its consumers: then it can be nothing else. */
@@ -29,7 +27,6 @@ export interface QueueType {
 const classic: QueueType = {
   name: "classic",
   module: "rabbit_classic_queue",
-  available: true,
   serverNamed: true,
   lasting: false,
   comparedArguments: [
@@ -55,7 +52,6 @@ const classic: QueueType = {
 const quorum: QueueType = {
   name: "quorum",
   module: "rabbit_quorum_queue",
-  available: true,
   serverNamed: false,
   lasting: true,
   comparedArguments: [
@@ -83,7 +79,6 @@ const quorum: QueueType = {
 const stream: QueueType = {
   name: "stream",
   module: "rabbit_stream_queue",
-  available: false,
   serverNamed: false,
   lasting: true,
   comparedArguments: [
@@ -109,6 +104,11 @@ const knownConsumerArguments = new Set(queueTypes.flatMap((type) => type.consume
 /** The type that a declaration asks for: classic unless it says otherwise. */
 export function queueTypeOf(args: FieldTable): QueueType {
   return findQueueType(fieldText(args.get("x-queue-type"))) ?? classic;
+}
+
+/** Whether a queue with these arguments is a stream. */
+export function isStream(args: FieldTable): boolean {
+  return args.size > 0 && queueTypeOf(args) === stream;
 }
 
 export function findQueueType(name: string | undefined): QueueType | undefined {

@@ -50,6 +50,10 @@ export interface Queue {
   readonly singleActiveConsumer: boolean;
   /** What the message store calls it; 0 for a queue whose messages end with the process. */
   readonly storeNumber: number;
+  /** Whether it stores every message as if it were persistent. */
+  readonly keepsAll: boolean;
+  /** Whether what it delivers stays: to settle a delivery changes nothing that is stored. */
+  readonly deliversCopies: boolean;
   /** Set once, when the queue has left its virtual host. */
   readonly deleted: boolean;
   /** What policies say about it; see `applyPolicy`. */

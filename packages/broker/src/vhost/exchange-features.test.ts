@@ -11,6 +11,7 @@ import { FloatRing } from "@haremq/kernel";
 import { MemoryMetadataStore } from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
 import { policyOf } from "../../test/policy-of.ts";
+import { streamsFor } from "../../test/streams-for.ts";
 import { textMessage } from "../../test/text-message.ts";
 import type { ExchangeFeature } from "../exchange/exchange-feature.ts";
 import { TapStage, TapVerdict } from "../exchange/message-tap.ts";
@@ -49,7 +50,8 @@ async function given(metadata = new MemoryMetadataStore()) {
   const feature = swallowing(log);
   const journal = await TopologyJournal.open(metadata);
   const fail = (error: unknown): never => assert.fail(String(error));
-  const vhost = new VirtualHost("v", new MessageStore(), journal, fail, [feature]);
+  const messages = new MessageStore();
+  const vhost = new VirtualHost("v", messages, streamsFor(messages), journal, fail, [feature]);
   const declare = (name: string, args: FieldTable, durable = true) =>
     vhost.createExchange({
       name,

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import {
   bindingFrom,
+  consumerThat,
   declaredIn,
   exchangeNamed,
   givenBroker,
@@ -19,13 +20,12 @@ import { textMessage } from "../../test/text-message.ts";
 import type { Consumer } from "../consumer/consumer.ts";
 import type { Session } from "./session.ts";
 
-const none = new FieldTable();
 const single = { arguments: FieldTable.from({ "x-single-active-consumer": true }) };
 const inExclusiveUse = "channel ACCESS_REFUSED queue 'q' in vhost '/' in exclusive use";
 
 /** Consumes as an adapter does: asks for the queue, then subscribes. */
 function consume(session: Session, name: string, exclusive = false): Consumer {
-  const queue = session.queueToConsume(name, exclusive, none);
+  const queue = session.queueToConsume(name, consumerThat({ exclusive }));
   const consumer = testConsumer(queue, new RecordingSink(), { exclusive });
   queue.subscribe(consumer);
   return consumer;
@@ -82,7 +82,7 @@ test("arguments of a consumer are checked before whether the queue is free", asy
   consume(session, "q", true);
   const args = FieldTable.from({ "x-priority": "high" });
   assert.match(
-    await outcomeOf(() => session.queueToConsume("q", false, args)),
+    await outcomeOf(() => session.queueToConsume("q", consumerThat({ arguments: args }))),
     /^channel PRECONDITION_FAILED invalid arg 'x-priority' for queue 'q' in vhost '\/'/,
   );
 });

@@ -10,6 +10,7 @@ import { FieldTable } from "@haremq/wire";
 import {
   allPermissions,
   bindingFrom,
+  consumerThat,
   declaredIn,
   exchangeNamed,
   givenBroker,
@@ -18,8 +19,6 @@ import {
 } from "../../test/given-broker.ts";
 import type { Permission } from "../access/access.ts";
 import type { Session } from "./session.ts";
-
-const none = new FieldTable();
 
 /** "write exchange x": the permission, and what it is asked for. */
 type Need = `${Permission} ${"exchange" | "queue"} ${string}`;
@@ -134,7 +133,7 @@ const matrix: readonly Row[] = [
   },
   {
     verb: "consuming",
-    run: (session) => session.queueToConsume("q", false, none),
+    run: (session) => session.queueToConsume("q", consumerThat()),
     needs: ["read queue q"],
   },
   {

@@ -8,6 +8,7 @@ import { describe, test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import {
   bindingFrom,
+  consumerThat,
   declaredIn,
   exchangeNamed,
   givenBroker,
@@ -19,7 +20,6 @@ import { textMessage } from "../../test/text-message.ts";
 import { MessageView } from "../message/message-view.ts";
 import type { Session } from "./session.ts";
 
-const none = new FieldTable();
 const exclusive = { exclusive: true };
 const notFound = (name: string): string => `channel NOT_FOUND no queue '${name}' in vhost '/'`;
 const locked =
@@ -164,7 +164,7 @@ test("a queue that does not exist is not found, but deleting it succeeds", async
     () => session.checkQueue("gone"),
     () => session.purgeQueue("gone"),
     () => session.queueToGet("gone"),
-    () => session.queueToConsume("gone", false, none),
+    () => session.queueToConsume("gone", consumerThat()),
   ]) {
     assert.equal(await outcomeOf(verb), notFound("gone"), `${verb}`);
   }
@@ -239,7 +239,7 @@ describe("an exclusive queue", () => {
       () => other.purgeQueue("q"),
       () => other.deleteQueue("q", false, false),
       () => other.queueToGet("q"),
-      () => other.queueToConsume("q", false, none),
+      () => other.queueToConsume("q", consumerThat()),
     ];
     for (const verb of verbs) assert.equal(await outcomeOf(verb), locked, `${verb}`);
     assert.equal(queue.deleted, false);
@@ -255,7 +255,7 @@ describe("an exclusive queue", () => {
     assert.equal(await owner.declareQueue(queueNamed("q", exclusive)), queue);
     assert.equal(await owner.checkQueue("q"), queue);
     assert.equal(owner.queueToGet("q"), queue);
-    assert.equal(owner.queueToConsume("q", true, none), queue);
+    assert.equal(owner.queueToConsume("q", consumerThat({ exclusive: true })), queue);
     await owner.bind(bindingFrom("x", "queue", "q"));
     await owner.unbind(bindingFrom("x", "queue", "q"));
     assert.equal(await owner.purgeQueue("q"), 0);

@@ -8,7 +8,7 @@
 import type { Random } from "@haremq/kernel";
 import type { FieldTable } from "@haremq/wire";
 import type { Authorizer, Permission, User } from "../access/access.ts";
-import type { Consumer } from "../consumer/consumer.ts";
+import type { Consumer, ConsumerOptions } from "../consumer/consumer.ts";
 import { checkConsumerArguments } from "../consumer/consumer-arguments.ts";
 import {
   accessRefused,
@@ -31,7 +31,8 @@ import {
 import type { Exchange } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
 import { checkQueueArguments, checkServerNamed } from "../queue/queue-arguments.ts";
-import { queueTypeOf } from "../queue/queue-types.ts";
+import { isStream, queueTypeOf } from "../queue/queue-types.ts";
+import { checkStreamConsumer, unsupportedByStream } from "../queue/stream/stream-arguments.ts";
 import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
 import { fieldTypeName } from "./field-text.ts";
 import type { VirtualHost } from "./virtual-host.ts";
@@ -52,6 +53,9 @@ export interface QueueDeclaration {
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
 }
+
+/** What decides whether a consumer may be added to a queue. */
+export type NewConsumer = Pick<ConsumerOptions, "exclusive" | "noAck" | "prefetch" | "arguments">;
 
 export interface BindingDeclaration {
   readonly source: string;
@@ -225,28 +229,42 @@ export class Session {
     const queue = this.vhost.queue(plain);
     if (queue === undefined) return 0;
     this.#checkUnlocked(queue);
-    if (ifEmpty && queue.readyCount > 0) throw notEmpty(plain, this.vhost.name);
-    if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
+    // Like RabbitMQ a stream goes with its messages and consumers, whatever is asked for.
+    if (!isStream(queue.arguments)) {
+      if (ifEmpty && queue.readyCount > 0) throw notEmpty(plain, this.vhost.name);
+      if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
+    }
     return this.#removeQueue(queue);
   }
 
   async purgeQueue(name: string): Promise<number> {
     const queue = this.#readableQueue(plainName(name));
+    if (isStream(queue.arguments)) {
+      throw unsupportedByStream("queue.purge", queue.name, this.vhost.name);
+    }
     return queue.purge();
   }
 
   // Consuming
 
   /** The queue to consume from, once everything that RabbitMQ checks is in order. */
-  queueToConsume(name: string, exclusive: boolean, args: FieldTable): Queue {
+  queueToConsume(name: string, consumer: NewConsumer): Queue {
     const queue = this.#readableQueue(name);
-    checkConsumerArguments(args, queue, this.vhost.name);
+    const { exclusive } = consumer;
+    checkConsumerArguments(consumer.arguments, queue, this.vhost.name);
+    if (isStream(queue.arguments)) {
+      checkStreamConsumer(consumer, queue.name, this.vhost.name);
+      return queue;
+    }
     if (!isFreeFor(queue, exclusive)) throw exclusivelyConsumed(queue.name, this.vhost.name);
     return queue;
   }
 
   queueToGet(name: string): Queue {
     const queue = this.#readableQueue(name);
+    if (isStream(queue.arguments)) {
+      throw unsupportedByStream("basic.get", queue.name, this.vhost.name);
+    }
     if (queue.singleActiveConsumer) throw singleActiveConsumerGet(queue.name, this.vhost.name);
     return queue;
   }

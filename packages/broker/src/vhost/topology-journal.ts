@@ -24,6 +24,7 @@ import { FieldTable, WireReader, WireWriter } from "@haremq/wire";
 import type { Binding } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
+import { queueTypeOf } from "../queue/queue-types.ts";
 import { noStoreNumbers, type StoreNumbers } from "./exchange-features.ts";
 
 export interface SavedQueue {
@@ -132,7 +133,8 @@ export class TopologyJournal {
   async saveQueue(queue: SavedQueue): Promise<void> {
     const { vhost, name, number, autoDelete } = queue;
     const args = encodeArguments(queue.arguments);
-    const record = { vhost, name, id: number, type: "classic", autoDelete, arguments: args };
+    const type = queueTypeOf(queue.arguments).name;
+    const record = { vhost, name, id: number, type, autoDelete, arguments: args };
     await this.#store.commit([
       queueRecords.put(record),
       queueNumberCounter.put(this.#highestNumber),

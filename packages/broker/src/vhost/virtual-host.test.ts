@@ -5,6 +5,7 @@ import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import { queueSpec } from "../../test/queue-rig.ts";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
+import { streamsFor } from "../../test/streams-for.ts";
 import { textMessage } from "../../test/text-message.ts";
 import { MessageStore } from "../message/message-store.ts";
 import type { Queue } from "../queue/queue.ts";
@@ -14,7 +15,7 @@ const none = new FieldTable();
 
 function givenVhost(): { vhost: VirtualHost; messages: MessageStore } {
   const messages = new MessageStore();
-  return { vhost: new VirtualHost("v", messages), messages };
+  return { vhost: new VirtualHost("v", messages, streamsFor(messages)), messages };
 }
 
 test("a queue is found by its name and by the default exchange until it is deleted", async () => {

@@ -17,6 +17,8 @@ import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Queue, QueueSpec } from "../queue/queue.ts";
+import { isStream } from "../queue/queue-types.ts";
+import type { Streams } from "../queue/stream/streams.ts";
 import { ExchangeFeatures, noStoreNumbers } from "./exchange-features.ts";
 import {
   isDurableBinding,
@@ -43,6 +45,7 @@ export class VirtualHost {
   readonly name: string;
   readonly topology: Topology<Queue>;
   readonly #messages: MessageStore;
+  readonly #streams: Streams;
   readonly #journal: TopologyJournal | undefined;
   readonly #features: ExchangeFeatures;
   readonly #turns = new KeyedTurns();
@@ -51,6 +54,7 @@ export class VirtualHost {
   constructor(
     name: string,
     messages: MessageStore,
+    streams: Streams,
     journal?: TopologyJournal,
     onSaveFailed: (error: unknown) => void = () => undefined,
     features: readonly ExchangeFeature[] = [],
@@ -59,6 +63,7 @@ export class VirtualHost {
     this.name = name;
     this.topology = new Topology<Queue>(exchangeTypes);
     this.#messages = messages;
+    this.#streams = streams;
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
     const { topology } = this;
@@ -126,7 +131,10 @@ export class VirtualHost {
       const saved = { vhost: this.name, name, number: storeNumber, autoDelete, arguments: args };
       await journal.saveQueue(saved);
     }
-    const queue = new ClassicQueue({ ...spec, storeNumber }, this.#messages);
+    const numbered = { ...spec, storeNumber };
+    const queue = isStream(spec.arguments)
+      ? await this.#streams.create(numbered)
+      : new ClassicQueue(numbered, this.#messages);
     this.topology.addQueue(queue);
     return queue;
   }
@@ -220,17 +228,17 @@ export class VirtualHost {
   }
 
   restoreQueue(saved: SavedQueue): Queue {
-    const queue = new ClassicQueue(
-      {
-        name: saved.name,
-        durable: true,
-        exclusiveOwner: null,
-        autoDelete: saved.autoDelete,
-        arguments: saved.arguments,
-        storeNumber: saved.number,
-      },
-      this.#messages,
-    );
+    const spec = {
+      name: saved.name,
+      durable: true,
+      exclusiveOwner: null,
+      autoDelete: saved.autoDelete,
+      arguments: saved.arguments,
+      storeNumber: saved.number,
+    };
+    const queue = isStream(spec.arguments)
+      ? this.#streams.restore(spec)
+      : new ClassicQueue(spec, this.#messages);
     this.topology.addQueue(queue);
     return queue;
   }
