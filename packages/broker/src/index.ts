@@ -48,6 +48,9 @@ export {
   type PolicyDefinition,
   type PolicyValue,
 } from "./policy/effective-policy.ts";
+export { ParameterError } from "./policy/parameter-error.ts";
+export type { Policy, PolicyInput, PolicyScope, PolicySpec } from "./policy/policy.ts";
+export type { PolicyTable } from "./policy/policy-table.ts";
 export { distribute, survivesIn } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export type { Distribution, StoreStats } from "./store-stats.ts";

@@ -138,6 +138,8 @@ export class Topology<Q extends Destination> {
   applyPolicy(exchange: Exchange, policy: EffectivePolicy): void {
     const node = this.#node(exchange);
     node.policy = policy;
+    // The default exchange has a policy to show. It has no alternate, like RabbitMQ's.
+    if (node === this.#default) return;
     const alternate = policy.get("alternate-exchange");
     this.#setAlternateExchange(
       node,

@@ -123,7 +123,7 @@ class Search {
     return true;
   }
 
-  /** Where the text goes on behind a group: where an atomic one ends, or where one was looked for. */
+  /** Where the text goes on behind a group: an atomic one takes a part of it. */
   #endOf(group: GroupProgram, offset: number): number {
     const known = this.#ends.get(group) ?? new Map<number, number>();
     this.#ends.set(group, known);

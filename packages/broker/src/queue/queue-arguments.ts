@@ -64,11 +64,12 @@ const checkDeadLetterKey: ArgumentCheck = (field, args) =>
 const checkText = textCheck(() => undefined);
 
 /** A count and a unit: years, months, days, hours, minutes or seconds. */
-const checkMaxAge = textCheck((age) => {
+export function isMaxAge(age: string): boolean {
   const [, count, unit] = /^(\d*)([^\n]*)/.exec(age)!;
-  const isValid = /[1-9]/.test(count!) && /^[YMDhms]$/.test(unit!);
-  return isValid ? undefined : "invalid_max_age";
-});
+  return /[1-9]/.test(count!) && /^[YMDhms]$/.test(unit!);
+}
+
+const checkMaxAge = textCheck((age) => (isMaxAge(age) ? undefined : "invalid_max_age"));
 
 const checkQueueType = textCheck((name) =>
   findQueueType(name) === undefined ? unsupportedType(name) : undefined,

@@ -73,6 +73,11 @@ export class TopologyJournal {
     this.#highestNumber = Math.max(this.#highestNumber, number);
   }
 
+  /** Where it is kept, for those that keep records of their own there. */
+  get metadata(): MetadataStore {
+    return this.#store;
+  }
+
   // What was saved
 
   vhosts(): string[] {

@@ -15,6 +15,8 @@ import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-featu
 import { ExchangeTypes } from "../exchange/exchange-types.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
 import type { MessageStore } from "../message/message-store.ts";
+import type { PolicyTable } from "../policy/policy-table.ts";
+import { VirtualHostPolicies } from "../policy/virtual-host-policies.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Queue, QueueSpec } from "../queue/queue.ts";
 import { isStream } from "../queue/queue-types.ts";
@@ -48,6 +50,7 @@ export class VirtualHost {
   readonly #streams: Streams;
   readonly #journal: TopologyJournal | undefined;
   readonly #features: ExchangeFeatures;
+  readonly #policies: VirtualHostPolicies;
   readonly #turns = new KeyedTurns();
   readonly #onSaveFailed: (error: unknown) => void;
 
@@ -69,15 +72,13 @@ export class VirtualHost {
     const { topology } = this;
     const place = { vhost: name, topology, messages, journal, onSaveFailed };
     this.#features = new ExchangeFeatures(features, place);
+    this.#policies = new VirtualHostPolicies(name, topology, journal?.metadata);
+    topology.applyPolicy(topology.defaultExchange, this.#policies.ofExchange(""));
     for (const [exchange, type, internal] of predeclared) {
-      const added = topology.addExchange({
-        name: exchange,
-        type,
-        internal,
-        durable: true,
-        autoDelete: false,
-        arguments: new FieldTable(),
-      });
+      const spec = { name: exchange, type, internal, durable: true, autoDelete: false };
+      const args = new FieldTable();
+      const policy = this.#policies.ofExchange(exchange);
+      const added = topology.addExchange({ ...spec, arguments: args }, policy);
       this.#features.begin(added, journal?.storeNumbers(name, exchange) ?? noStoreNumbers);
     }
   }
@@ -88,6 +89,16 @@ export class VirtualHost {
 
   queue(name: string): Queue | undefined {
     return this.topology.queue(name);
+  }
+
+  /** What users ask of queues and exchanges by their names. */
+  get policies(): PolicyTable {
+    return this.#policies.user;
+  }
+
+  /** What the operators of the broker ask, whatever users do. */
+  get operatorPolicies(): PolicyTable {
+    return this.#policies.operator;
   }
 
   /** Work on one name takes turns, as long as a change may have to wait for the disk. */
@@ -106,11 +117,12 @@ export class VirtualHost {
   }
 
   async createExchange(spec: ExchangeSpec): Promise<Exchange> {
-    const numbers = this.#features.newNumbers(spec);
+    const numbers = this.#features.newNumbers(spec, this.#policies.ofExchange(spec.name));
     if (spec.durable && this.#journal !== undefined) {
       await this.#journal.saveExchange(this.name, spec, numbers);
     }
-    const exchange = this.topology.addExchange(spec);
+    const policy = this.#policies.ofExchange(spec.name);
+    const exchange = this.topology.addExchange(spec, policy);
     this.#features.begin(exchange, numbers);
     return exchange;
   }
@@ -135,8 +147,15 @@ export class VirtualHost {
     const queue = isStream(spec.arguments)
       ? await this.#streams.create(numbered)
       : new ClassicQueue(numbered, this.#messages);
-    this.topology.addQueue(queue);
+    this.#addQueue(queue);
     return queue;
+  }
+
+  /** Shows a queue, which obeys its policy from the beginning. */
+  #addQueue(queue: Queue): void {
+    const policy = this.#policies.ofQueue(queue.name, queue.arguments);
+    if (policy !== queue.policy) queue.applyPolicy(policy);
+    this.topology.addQueue(queue);
   }
 
   /** Removes the queue, its bindings and its messages, and cancels its consumers. */
@@ -210,7 +229,8 @@ export class VirtualHost {
 
   restoreExchange(saved: SavedExchange): void {
     if (this.topology.exchange(saved.name) !== undefined) return;
-    this.#features.begin(this.topology.addExchange(saved), saved.stores);
+    const policy = this.#policies.ofExchange(saved.name);
+    this.#features.begin(this.topology.addExchange(saved, policy), saved.stores);
   }
 
   /** Gives an exchange back what was kept for it under this number. */
@@ -239,7 +259,7 @@ export class VirtualHost {
     const queue = isStream(spec.arguments)
       ? this.#streams.restore(spec)
       : new ClassicQueue(spec, this.#messages);
-    this.topology.addQueue(queue);
+    this.#addQueue(queue);
     return queue;
   }
 

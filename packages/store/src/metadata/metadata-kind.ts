@@ -106,6 +106,11 @@ export class FieldReader {
     return Number.isSafeInteger(value) ? (value as number) : this.#refuse(name);
   }
 
+  number(name: string): number {
+    const value = this.#fields[name];
+    return typeof value === "number" ? value : this.#refuse(name);
+  }
+
   /** Bytes, or none. */
   bytes(name: string): Uint8Array {
     const value = this.#fields[name] ?? new Uint8Array();

@@ -375,7 +375,7 @@ function policyKind(kind: string): MetadataKind<PolicyRecord, [vhost: string, na
       name,
       pattern: fields.text("pattern"),
       applyTo: fields.text("applyTo"),
-      priority: fields.integer("priority"),
+      priority: fields.number("priority"),
       definition: fields.object("definition"),
     }),
   });
