@@ -41,6 +41,8 @@ export class DurableGroup {
     for (const { settlement, consumer, handle } of settlements) {
       const { storeNumber, deliversCopies } = consumer.queue;
       if (settlement === "requeue" || storeNumber === 0 || deliversCopies) continue;
+      // It goes with its dead letter.
+      if (settlement === "reject" && consumer.queue.keepsRejected) continue;
       group.#handles.push(handle);
       group.#queues.push(storeNumber);
     }

@@ -111,9 +111,7 @@ export class Broker {
       const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
       const messages = found.get(saved.number);
       if (queue === undefined || messages === undefined) continue;
-      const { delivered, ready } = messages;
-      while (delivered.length > 0) queue.restore(delivered.shift(), true);
-      while (ready.length > 0) queue.restore(ready.shift(), false);
+      messages.giveTo((message) => queue.restore(message), this.clock.wallMs());
     }
     found.clear();
     for (const binding of journal.bindings()) {
@@ -180,9 +178,15 @@ export class Broker {
   }
 
   /**
-   * Raises or clears the memory alarm as messages occupy more or less than the limit. Adapters call
-   * this once per chunk of input, which costs one comparison.
+   * Tells the time to messages that come now, and raises or clears the memory alarm as messages
+   * occupy more or less than the limit. Adapters call this once per chunk of input.
    */
+  onInput(): void {
+    this.messages.nowMs = this.clock.wallMs();
+    this.watchMemory();
+  }
+
+  /** Raises or clears the memory alarm as messages occupy more or less than the limit. */
   watchMemory(): void {
     const isShort = this.messages.usedBytes > this.limits.memoryBytesMax;
     if (isShort === (this.#alarmTimer !== undefined)) return;

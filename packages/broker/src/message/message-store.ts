@@ -2,8 +2,8 @@
  * Keeps messages for queues: lays a message out as one record of the log, whatever the number of
  * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
- *     user's words:  | address bytes | properties bytes | body bytes | 0 |
- *     user's bytes:  | address .. | properties .. | body ..               |
+ *     user's words:  | address bytes: 10 bits, properties': 22 | body bytes | arrival | terms |
+ *     user's bytes:  | address .. | properties .. | body ..                                  |
  *
  * A message that is to survive a restart for some of its queues is appended to the durable log,
  * with their numbers; every other one lives in memory. Without a data directory there is no durable
@@ -22,6 +22,7 @@ import {
   userWord,
 } from "@haremq/store";
 import { copyBytes } from "./copy-bytes.ts";
+import { arrivalAt } from "./message-terms.ts";
 import { MessageView, unstored } from "./message-view.ts";
 
 /** Who waits for messages to be durable: a channel with confirms to send. */
@@ -39,6 +40,10 @@ export interface StalledQueue {
 export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 
 const noQueues: readonly number[] = [];
+const addressBits = 10;
+const addressMask = (1 << addressBits) - 1;
+/** The longest property block that a record has room to tell. */
+export const propertiesBytesMax = 2 ** (32 - addressBits) - 1;
 /** What a queue or a channel needs to know of a message, about. */
 const referenceBytes = 32;
 /** Segment number, unit and queue number of a settlement. */
@@ -55,9 +60,23 @@ export class MessageStore {
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
 
+  #nowMs = 0;
+  #arrival = 0;
+
   constructor(durable?: DurableLog) {
     this.#durable = durable;
     this.#log = durable?.log ?? new MessageLog();
+  }
+
+  /** When messages arrive that come now, in wall time. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Whoever publishes says what time it is, once for many messages: for a chunk of input. */
+  set nowMs(wallMs: number) {
+    this.#nowMs = wallMs;
+    this.#arrival = arrivalAt(wallMs);
   }
 
   /** Whether messages can survive a restart at all. */
@@ -94,10 +113,10 @@ export class MessageStore {
     const log = this.#log;
     const words = log.words;
     const word = log.word + userWord;
-    words[word] = addressLength;
-    words[word + 1] = propertiesLength;
-    words[word + 2] = bodyLength;
-    words[word + 3] = 0;
+    words[word] = addressLength | (propertiesLength << addressBits);
+    words[word + 1] = bodyLength;
+    words[word + 2] = this.#arrival;
+    words[word + 3] = view.terms;
     const bytes = log.bytes;
     let offset = log.contentStart;
     copyBytes(view.address, view.addressStart, addressLength, bytes, offset);
@@ -120,8 +139,8 @@ export class MessageStore {
     log.open(handle);
     const words = log.words;
     const word = log.word + userWord;
-    const addressLength = words[word]!;
-    const propertiesLength = words[word + 1]!;
+    const addressLength = words[word]! & addressMask;
+    const propertiesLength = words[word]! >>> addressBits;
     const start = log.contentStart;
     view.address = log.bytes;
     view.addressStart = start;
@@ -131,7 +150,8 @@ export class MessageStore {
     view.propertiesLength = propertiesLength;
     view.body = log.bytes;
     view.bodyStart = start + addressLength + propertiesLength;
-    view.bodyLength = words[word + 2]!;
+    view.bodyLength = words[word + 1]!;
+    view.terms = words[word + 3]!;
     view.handle = handle;
     return Viewed.Ready;
   }
