@@ -1,6 +1,7 @@
 /** The kernel's door: data structures, clocks and randomness that know nothing of messaging. */
 
 export { type Clock, SystemClock, VirtualClock } from "./clock.ts";
+export { DigestTable } from "./digest-table.ts";
 export { FloatRing } from "./float-ring.ts";
 export { KeyedTurns } from "./keyed-turns.ts";
 export { MinHeap } from "./min-heap.ts";
