@@ -8,6 +8,7 @@ import type { Clock, Random, Timer } from "@haremq/kernel";
 import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
 import type { BrokerData } from "./broker-data.ts";
+import { ExchangeDeduplication } from "./deduplication/exchange-deduplication.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
@@ -38,6 +39,8 @@ const diskCheckMs = 5000;
 const loadRetryMs = 1000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
+/** How much of the memory for messages may go into what exchanges remember of them. */
+const cachesShare = 1 / 8;
 /** A client that makes the same mistake again and again does not fill the log. */
 const alternateWarningMs = 1000;
 
@@ -55,7 +58,7 @@ export class Broker {
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   /** What exchanges can do besides routing. */
-  readonly #features: readonly ExchangeFeature[] = [];
+  readonly #features: readonly ExchangeFeature[];
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -75,7 +78,9 @@ export class Broker {
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
+    this.#features = [new ExchangeDeduplication(this.clock, this.log)];
     this.messages = new MessageStore(options.data?.messages);
+    this.messages.caches.usedBytesMax = this.limits.memoryBytesMax * cachesShare;
     this.messages.onLoadFailed = (queue, error) => {
       this.log.error(`cannot read messages of queue '${queue.name}' from disk`, { error });
       // Its consumers may be all that waits for them, and nothing else would have it try again.
@@ -111,7 +116,9 @@ export class Broker {
       const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
       const messages = found.get(saved.number);
       if (queue === undefined || messages === undefined) continue;
-      messages.giveTo((message) => queue.restore(message), this.clock.wallMs());
+      const { delivered, ready } = messages;
+      while (delivered.length > 0) queue.restore(delivered.shift(), true);
+      while (ready.length > 0) queue.restore(ready.shift(), false);
     }
     found.clear();
     for (const binding of journal.bindings()) {
@@ -122,6 +129,11 @@ export class Broker {
       (error) => this.#onStoreFault(error),
     );
     this.#watchDisk();
+  }
+
+  /** Resolves when all that was found on disk is as it was. Nobody may use the broker before. */
+  async ready(): Promise<void> {
+    for (const vhost of this.#vhosts.values()) await vhost.ready();
   }
 
   vhost(name: string): VirtualHost | undefined {
@@ -178,15 +190,9 @@ export class Broker {
   }
 
   /**
-   * Tells the time to messages that come now, and raises or clears the memory alarm as messages
-   * occupy more or less than the limit. Adapters call this once per chunk of input.
+   * Raises or clears the memory alarm as messages occupy more or less than the limit. Adapters call
+   * this once per chunk of input, which costs one comparison.
    */
-  onInput(): void {
-    this.messages.nowMs = this.clock.wallMs();
-    this.watchMemory();
-  }
-
-  /** Raises or clears the memory alarm as messages occupy more or less than the limit. */
   watchMemory(): void {
     const isShort = this.messages.usedBytes > this.limits.memoryBytesMax;
     if (isShort === (this.#alarmTimer !== undefined)) return;

@@ -79,8 +79,7 @@ export class LogLife {
       confirmLevel,
       directory: dataDirectory,
       clock: this.clock,
-      onMessage: (queue, handle, wasDelivered, words, notedAt) => {
-        const id = words[notedAt + 2]!;
+      onMessage: (queue, handle, id, wasDelivered) => {
         if (model.deletedQueues.has(queue)) return false;
         recovered.push({ id, queue, handle, wasDelivered });
         return true;

@@ -82,8 +82,7 @@ export class LogRig {
         roundBytes: 64 * 1024,
         ...sizes,
       },
-      onMessage: (queue, handle, _wasDelivered, words, notedAt) => {
-        const id = words[notedAt + 2]!;
+      onMessage: (queue, handle, id) => {
         if (!this.knows(queue)) return false;
         this.found.push({ queue, handle, id });
         return true;
