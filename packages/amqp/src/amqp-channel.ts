@@ -14,6 +14,7 @@ import {
   type ConsumerSink,
   DeliveryLedger,
   type DirectReplies,
+  Distributed,
   type DurableWaiter,
   deliveryTimedOut,
   distribute,
@@ -33,6 +34,7 @@ import {
   encodeBasicCancel,
   encodeBasicGetEmpty,
   encodeBasicGetOk,
+  encodeBasicNack,
   encodeBasicReturn,
   ReplyCode,
 } from "@haremq/wire";
@@ -124,10 +126,10 @@ export class AmqpChannel
       this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
     }
-    let mustBeDurable = false;
+    let outcome: number = Distributed.Done;
     if (queues.length === 0) this.#unroutable(view, mandatory);
-    else mustBeDurable = distribute(this.host.broker.messages, queues, view);
-    if (this.mode === "confirm") this.#confirm(mustBeDurable);
+    else outcome = distribute(this.host.broker.messages, queues, view);
+    if (this.mode === "confirm") this.#confirm(outcome);
   }
 
   onPassage(view: MessageView, passage: Passage<Queue>, mandatory: boolean): void {
@@ -138,17 +140,18 @@ export class AmqpChannel
     }
     const { messages } = this.host.broker;
     if (!passage.isRouted) this.#unroutable(view, mandatory);
-    let mustBeDurable = passage.awaitsStore;
+    let outcome: number = passage.awaitsStore ? Distributed.Stored : Distributed.Done;
     if (queues.length + keepers.length > 0) {
-      const isStored = distribute(messages, queues, view, RecordKind.Message, keepers);
-      if (isStored) mustBeDurable = true;
-      passage.arrive(isStored, RecordKind.Message);
+      outcome |= distribute(messages, queues, view, RecordKind.Message, keepers);
     }
-    if (this.mode === "confirm") this.#confirm(mustBeDurable);
+    if (this.mode === "confirm") this.#confirm(outcome);
   }
 
-  #confirm(mustBeDurable: boolean): void {
-    if (mustBeDurable) {
+  #confirm(outcome: number): void {
+    if ((outcome & Distributed.Refused) !== 0) {
+      this.#confirms.addRefused();
+      if (!this.#emitsLater) this.#emitLater();
+    } else if (outcome === Distributed.Stored) {
       this.#confirms.addDurable(this.host.broker.messages.position);
       if (!this.#awaitsDurable) this.#awaitDurable();
     } else {
@@ -190,6 +193,10 @@ export class AmqpChannel
 
   emitPending(): void {
     this.#emitsLater = false;
+    for (const deliveryTag of this.#confirms.takeRefused()) {
+      const nack = { deliveryTag, multiple: false, requeue: false };
+      encodeBasicNack(this.#out, this.number, nack);
+    }
     const confirmed = this.#confirms.take();
     if (confirmed > 0) {
       const deliveryTag = this.#confirms.confirmedTag;
@@ -477,28 +484,19 @@ export class AmqpChannel
     group?.begin(messages);
     const kind = group === undefined ? RecordKind.Message : RecordKind.Grouped;
     for (const { publish, queues, keepers } of routed) {
-      if (!publish.receipts.every(({ mayPass }) => mayPass)) {
-        transaction.forget(publish.handle);
-        continue;
-      }
       messages.view(publish.handle, fetched);
       fetched.isPersistent = publish.isPersistent;
       // As a durable message it is stored anew.
       if (publish.isPersistent && group !== undefined) fetched.handle = unstored;
-      const isRouted = queues.length > 0 || publish.isTaken;
-      if (!isRouted) this.#unroutable(fetched, publish.mandatory);
-      if (queues.length + keepers.length > 0) {
-        const isStored = distribute(messages, queues, fetched, kind, keepers);
-        if (isRouted) for (const receipt of publish.receipts) receipt.onArrival(isStored, kind);
-      }
+      if (queues.length === 0 && !publish.isTaken) this.#unroutable(fetched, publish.mandatory);
+      if (queues.length + keepers.length > 0) distribute(messages, queues, fetched, kind, keepers);
       transaction.forget(publish.handle);
     }
     group?.end(messages);
     for (const { settlement, consumer, handle, sequence } of settlements) {
       this.#apply(settlement, consumer, handle, sequence);
     }
-    const awaitsStore = group !== undefined || publishes.some((publish) => publish.awaitsStore);
-    const durable = awaitsStore ? messages.untilDurable() : undefined;
+    const durable = group === undefined ? undefined : messages.untilDurable();
     if (durable === undefined) answer();
     // What went back to its queue may be delivered again at once, and the answer comes first.
     this.#afterSettling("requeue");

@@ -183,7 +183,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
       this.#contentChannel = null;
     }
     this.#pending.onInputRead();
-    this.broker.watchMemory();
+    this.broker.onInput();
     return end;
   }
 

@@ -8,13 +8,22 @@
 
 import { FloatRing } from "@haremq/kernel";
 
+const noTags: readonly number[] = [];
+
 export class Confirms {
   /** Publishes so far, which number themselves from 1. */
   #published = 0;
   /** Up to here they may be confirmed... */
   #ready = 0;
   /** ...and up to here they have been. */
+  #told = 0;
+  /** The last of those that `take` has found. */
   confirmedTag = 0;
+  /**
+   * Publishes that a queue has refused, beyond `#told`; the client knows of all but the last few.
+   */
+  #refused: number[] = [];
+  #refusalsTold = 0;
   /** The store positions that publishes behind `#ready` wait for, in order. */
   readonly #positions = new FloatRing();
 
@@ -35,6 +44,20 @@ export class Confirms {
     return this.#positions.length > 0;
   }
 
+  /** A publish that a queue has refused. */
+  addRefused(): void {
+    this.add();
+    this.#refused.push(this.#published);
+  }
+
+  /** The publishes that were refused since the last call: to be told before confirms are. */
+  takeRefused(): readonly number[] {
+    if (this.#refusalsTold === this.#refused.length) return noTags;
+    const tags = this.#refused.slice(this.#refusalsTold);
+    this.#refusalsTold = this.#refused.length;
+    return tags;
+  }
+
   /** The store has reached this position. */
   release(durablePosition: number): void {
     const positions = this.#positions;
@@ -44,10 +67,23 @@ export class Confirms {
     }
   }
 
-  /** How many more publishes may be confirmed now, up to `confirmedTag`. */
+  /**
+   * How many more publishes may be confirmed now, up to `confirmedTag`; to the client, what was
+   * refused among them is none any more.
+   */
   take(): number {
-    const count = this.#ready - this.confirmedTag;
+    const from = this.#told;
+    this.#told = this.#ready;
     this.confirmedTag = this.#ready;
-    return count;
+    if (this.#refused.length > 0) this.#passRefused();
+    return this.confirmedTag - from;
+  }
+
+  /** The last one to be confirmed must not be one that was refused. */
+  #passRefused(): void {
+    const passed = this.#refused.filter((tag) => tag <= this.#ready);
+    this.#refused = this.#refused.slice(passed.length);
+    this.#refusalsTold -= passed.length;
+    while (passed.pop() === this.confirmedTag) this.confirmedTag--;
   }
 }

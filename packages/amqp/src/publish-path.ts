@@ -25,13 +25,17 @@ import {
   internalExchangePublish,
   MessageView,
   messageTooLarge,
+  noTerms,
   notImplemented,
   type Passage,
   preconditionFailed,
+  priorityOf,
+  propertiesBytesMax,
   type Queue,
   type Route,
   replyQueueName,
   type Session,
+  termsOf,
   unstored,
   userIdMismatch,
 } from "@haremq/broker";
@@ -102,6 +106,7 @@ export class PublishPath {
   readonly #plainProperties = Buffer.alloc(rememberedPropertiesMax);
   #plainLength = -1;
   #plainIsPersistent = false;
+  #plainTerms = 0;
   #isPlain = false;
 
   #bodyBytes = 0;
@@ -303,7 +308,9 @@ export class PublishPath {
     if (userId !== undefined && userId !== user.name && !user.tags.includes("impersonator")) {
       throw userIdMismatch(userId, user.name);
     }
-    if (expiration !== undefined) checkExpiration(expiration);
+    if (expiration !== undefined) {
+      view.terms = termsOf(priorityOf(view.terms), checkExpiration(expiration));
+    }
     return headers;
   }
 
@@ -350,22 +357,25 @@ export class PublishPath {
     }
     this.#isPlain = true;
     this.#view.isPersistent = this.#plainIsPersistent;
+    this.#view.terms = this.#plainTerms;
     return true;
   }
 
   /** Refuses malformed properties, before anybody is sent them, and notes whether they matter. */
   #lookAtProperties(buffer: Buffer, start: number, end: number): void {
-    if (!scanProperties(buffer, start, end, scan)) {
+    if (end - start > propertiesBytesMax || !scanProperties(buffer, start, end, scan)) {
       this.#expected = expectMethod;
       throw new ConnectionError("INTERNAL_ERROR", "");
     }
     this.#isPlain = (scan.flags & noticedFlags) === 0;
     this.#view.isPersistent = scan.deliveryMode === persistentMode;
+    this.#view.terms = scan.priority > 0 ? termsOf(scan.priority, undefined) : noTerms;
     const length = end - start;
     if (!this.#isPlain || length > rememberedPropertiesMax) return;
     buffer.copy(this.#plainProperties, 0, start, end);
     this.#plainLength = length;
     this.#plainIsPersistent = this.#view.isPersistent;
+    this.#plainTerms = this.#view.terms;
   }
 
   /** Gives back what was collected of a body; its channel is about to end. */

@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { type Clock, FloatRing } from "@haremq/kernel";
+import type { Clock } from "@haremq/kernel";
 import {
   type ConfirmLevel,
   type Disk,
@@ -16,9 +16,13 @@ import {
   type StreamSizes,
   StreamStore,
 } from "@haremq/store";
+import type { FieldTable } from "@haremq/wire";
 import type { Logger } from "./events/logger.ts";
+import { FoundMessages } from "./found-messages.ts";
 import { isStream } from "./queue/queue-types.ts";
 import { TopologyJournal } from "./vhost/topology-journal.ts";
+
+const factArguments = ["x-message-ttl", "x-max-length-bytes", "x-priority-ageing"];
 
 export interface BrokerDataOptions {
   readonly disk: Disk;
@@ -34,13 +38,6 @@ export interface BrokerDataOptions {
   readonly log: Logger;
   /** Everything is closed, in order or not; somebody else may open the directory. */
   onClosed?(): void;
-}
-
-/** The messages with one number that were found, as handles, oldest first. */
-export interface FoundMessages {
-  /** These may have been seen by a consumer; they stand before all others. */
-  readonly delivered: FloatRing;
-  readonly ready: FloatRing;
 }
 
 export class BrokerData {
@@ -81,8 +78,12 @@ export class BrokerData {
     const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
     const journal = await TopologyJournal.open(metadata);
     const found = new Map<number, FoundMessages>();
+    const hasPolicies = journal.hasPolicies();
+    for (const { number, arguments: args } of journal.queues()) {
+      found.set(number, new FoundMessages(hasPolicies || wantsFacts(args)));
+    }
     for (const number of journal.storeNumbersInUse()) {
-      found.set(number, { delivered: new FloatRing(), ready: new FloatRing() });
+      if (!found.has(number)) found.set(number, new FoundMessages(false));
     }
     const streams = await openStreams(options, journal);
     const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
@@ -94,11 +95,11 @@ export class BrokerData {
       confirmLevel,
       memoryBytes,
       sizes: options.logSizes ?? defaultSizes,
-      onMessage: (queue, handle, _userWord, wasDelivered) => {
+      onMessage: (queue, handle, wasDelivered, words, notedAt) => {
         const messages = found.get(queue);
         if (messages === undefined) return false;
-        if (wasDelivered) messages.delivered.push(handle);
-        else messages.ready.push(handle);
+        const bodyBytes = words[notedAt]!;
+        messages.add(handle, wasDelivered, bodyBytes, words[notedAt + 1]!, words[notedAt + 2]!);
         return true;
       },
       onDurable: () => callbacks.onDurable(),
@@ -137,6 +138,11 @@ function openStreams(options: BrokerDataOptions, journal: TopologyJournal): Prom
   }
   const directory = join(options.directory, "streams");
   return StreamStore.open({ disk, directory, ...(streamSizes && { sizes: streamSizes }) }, numbers);
+}
+
+/** Whether a queue with these arguments has to know how long and how old its messages are. */
+function wantsFacts(args: FieldTable): boolean {
+  return factArguments.some((name) => args.has(name));
 }
 
 interface DataCallbacks {

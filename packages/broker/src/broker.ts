@@ -8,7 +8,6 @@ import type { Clock, Random, Timer } from "@haremq/kernel";
 import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
 import type { BrokerData } from "./broker-data.ts";
-import { ExchangeDeduplication } from "./deduplication/exchange-deduplication.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
@@ -39,8 +38,6 @@ const diskCheckMs = 5000;
 const loadRetryMs = 1000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
-/** How much of the memory for messages may go into what exchanges remember of them. */
-const cachesShare = 1 / 8;
 /** A client that makes the same mistake again and again does not fill the log. */
 const alternateWarningMs = 1000;
 
@@ -58,7 +55,7 @@ export class Broker {
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   /** What exchanges can do besides routing. */
-  readonly #features: readonly ExchangeFeature[];
+  readonly #features: readonly ExchangeFeature[] = [];
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -78,9 +75,7 @@ export class Broker {
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
-    this.#features = [new ExchangeDeduplication(this.clock, this.log)];
     this.messages = new MessageStore(options.data?.messages);
-    this.messages.caches.usedBytesMax = this.limits.memoryBytesMax * cachesShare;
     this.messages.onLoadFailed = (queue, error) => {
       this.log.error(`cannot read messages of queue '${queue.name}' from disk`, { error });
       // Its consumers may be all that waits for them, and nothing else would have it try again.
@@ -116,9 +111,7 @@ export class Broker {
       const queue = this.#vhosts.get(saved.vhost)?.restoreQueue(saved);
       const messages = found.get(saved.number);
       if (queue === undefined || messages === undefined) continue;
-      const { delivered, ready } = messages;
-      while (delivered.length > 0) queue.restore(delivered.shift(), true);
-      while (ready.length > 0) queue.restore(ready.shift(), false);
+      messages.giveTo((message) => queue.restore(message), this.clock.wallMs());
     }
     found.clear();
     for (const binding of journal.bindings()) {
@@ -129,11 +122,6 @@ export class Broker {
       (error) => this.#onStoreFault(error),
     );
     this.#watchDisk();
-  }
-
-  /** Resolves when all that was found on disk is as it was. Nobody may use the broker before. */
-  async ready(): Promise<void> {
-    for (const vhost of this.#vhosts.values()) await vhost.ready();
   }
 
   vhost(name: string): VirtualHost | undefined {
@@ -190,9 +178,15 @@ export class Broker {
   }
 
   /**
-   * Raises or clears the memory alarm as messages occupy more or less than the limit. Adapters call
-   * this once per chunk of input, which costs one comparison.
+   * Tells the time to messages that come now, and raises or clears the memory alarm as messages
+   * occupy more or less than the limit. Adapters call this once per chunk of input.
    */
+  onInput(): void {
+    this.messages.nowMs = this.clock.wallMs();
+    this.watchMemory();
+  }
+
+  /** Raises or clears the memory alarm as messages occupy more or less than the limit. */
   watchMemory(): void {
     const isShort = this.messages.usedBytes > this.limits.memoryBytesMax;
     if (isShort === (this.#alarmTimer !== undefined)) return;

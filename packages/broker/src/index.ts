@@ -33,7 +33,6 @@ export {
   Passage,
   type TapActions,
   type TappedMessage,
-  type TapReceipt,
   TapStage,
   TapVerdict,
 } from "./exchange/message-tap.ts";
@@ -41,7 +40,13 @@ export type { Route } from "./exchange/route.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
 export { checkExpiration } from "./message/expiration.ts";
-export { type DurableWaiter, MessageStore, Viewed } from "./message/message-store.ts";
+export {
+  type DurableWaiter,
+  MessageStore,
+  propertiesBytesMax,
+  Viewed,
+} from "./message/message-store.ts";
+export { noTerms, priorityOf, termsOf } from "./message/message-terms.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
 export {
   EffectivePolicy,
@@ -52,7 +57,7 @@ export {
 export { ParameterError } from "./policy/parameter-error.ts";
 export type { Policy, PolicyInput, PolicyScope, PolicySpec } from "./policy/policy.ts";
 export type { PolicyTable } from "./policy/policy-table.ts";
-export { distribute, survivesIn } from "./queue/distribute.ts";
+export { Distributed, distribute, survivesIn } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export type { Distribution, StoreStats } from "./store-stats.ts";
 export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";

@@ -10,10 +10,12 @@ import type { Consumer, ConsumerOptions } from "../src/consumer/consumer.ts";
 import { MessageStore } from "../src/message/message-store.ts";
 import { MessageView } from "../src/message/message-view.ts";
 import type { PulledMessage, Queue, QueueSpec } from "../src/queue/queue.ts";
+import type { QueueHost } from "../src/queue/queue-host.ts";
 import { type Delivery, RecordingSink, type Settlement, testConsumer } from "./recording-sink.ts";
+import { TestHost } from "./test-host.ts";
 import { bodyText, textMessage } from "./text-message.ts";
 
-export type QueueFactory = (spec: QueueSpec, messages: MessageStore) => Queue;
+export type QueueFactory = (spec: QueueSpec, messages: MessageStore, host: QueueHost) => Queue;
 
 export interface Pull extends PulledMessage {
   readonly body: string;
@@ -32,6 +34,7 @@ export function queueSpec(given: Partial<QueueSpec> = {}): QueueSpec {
 
 export class QueueRig {
   readonly messages = new MessageStore();
+  readonly host = new TestHost(this.messages);
   readonly queue: Queue;
   /** Where consumers end unless a test gives them a sink of their own. */
   readonly sink = new RecordingSink();
@@ -47,7 +50,8 @@ export class QueueRig {
   #redeliveredPulls = 0;
 
   constructor(createQueue: QueueFactory, args: Record<string, unknown> = {}) {
-    this.queue = createQueue(queueSpec({ arguments: FieldTable.from(args) }), this.messages);
+    const spec = queueSpec({ arguments: FieldTable.from(args) });
+    this.queue = createQueue(spec, this.messages, this.host);
     this.check();
   }
 

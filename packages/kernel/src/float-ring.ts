@@ -59,6 +59,12 @@ export class FloatRing {
     return this.#values[(this.#head + index) & this.#mask] as number;
   }
 
+  /** Replaces the number that `at(index)` gives. */
+  set(index: number, value: number): void {
+    if (!(index >= 0 && index < this.#length)) throw new RangeError(`no number at ${index}`);
+    this.#values[(this.#head + index) & this.#mask] = value;
+  }
+
   clear(): void {
     this.#head = 0;
     this.#length = 0;

@@ -64,6 +64,19 @@ export class MinHeap {
     return true;
   }
 
+  /** Every key with its value, in no particular order. */
+  forEach(visit: (key: number, value: number) => void): void {
+    for (let i = 0; i < this.#length; i++) {
+      visit(this.#keys[i] as number, this.#values[i] as number);
+    }
+  }
+
+  /** The value of a key, found by looking at all; undefined if it is not there. */
+  valueAt(key: number): number | undefined {
+    for (let i = 0; i < this.#length; i++) if (this.#keys[i] === key) return this.#values[i];
+    return undefined;
+  }
+
   clear(): void {
     this.#length = 0;
     if (this.#keys.length > FIRST_CAPACITY) {

@@ -16,7 +16,7 @@ import {
   Viewed,
   type VirtualHost,
 } from "@haremq/broker";
-import { type FloatRing, type SeededRandom, VirtualClock } from "@haremq/kernel";
+import { type SeededRandom, VirtualClock } from "@haremq/kernel";
 import {
   type ConfirmLevel,
   DataDirectory,
@@ -150,7 +150,6 @@ export class BrokerLife implements ClientHost {
       log: this.#logger(),
       data,
     });
-    await broker.ready();
     await broker.createVhost("/");
     this.#data = data;
     this.#broker = broker;
@@ -166,13 +165,10 @@ export class BrokerLife implements ClientHost {
   async #judge(data: BrokerData): Promise<void> {
     const store = new MessageStore(data.messages);
     const found = new Map<number, FoundMessage[]>();
-    for (const [number, { delivered, ready }] of data.found) {
+    for (const [number, all] of data.found) {
       const messages: FoundMessage[] = [];
-      for (const id of await identifyAll(store, delivered)) {
-        messages.push({ id, isRedelivered: true });
-      }
-      for (const id of await identifyAll(store, ready)) {
-        messages.push({ id, isRedelivered: false });
+      for (const [handle, isRedelivered] of all.handles()) {
+        messages.push({ id: await identifyStored(store, handle), isRedelivered });
       }
       found.set(number, messages);
     }
@@ -343,12 +339,7 @@ export class BrokerLife implements ClientHost {
 
 const view = new MessageView();
 
-async function identifyAll(store: MessageStore, handles: FloatRing): Promise<number[]> {
-  const ids: number[] = [];
-  for (let i = 0; i < handles.length; i++) {
-    const handle = handles.at(i);
-    while (store.view(handle, view) === Viewed.Away) await store.load(handle);
-    ids.push(identify(view));
-  }
-  return ids;
+async function identifyStored(store: MessageStore, handle: number): Promise<number> {
+  while (store.view(handle, view) === Viewed.Away) await store.load(handle);
+  return identify(view);
 }

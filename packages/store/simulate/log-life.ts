@@ -79,7 +79,8 @@ export class LogLife {
       confirmLevel,
       directory: dataDirectory,
       clock: this.clock,
-      onMessage: (queue, handle, id, wasDelivered) => {
+      onMessage: (queue, handle, wasDelivered, words, notedAt) => {
+        const id = words[notedAt + 2]!;
         if (model.deletedQueues.has(queue)) return false;
         recovered.push({ id, queue, handle, wasDelivered });
         return true;

@@ -82,7 +82,8 @@ export class LogRig {
         roundBytes: 64 * 1024,
         ...sizes,
       },
-      onMessage: (queue, handle, id) => {
+      onMessage: (queue, handle, _wasDelivered, words, notedAt) => {
+        const id = words[notedAt + 2]!;
         if (!this.knows(queue)) return false;
         this.found.push({ queue, handle, id });
         return true;

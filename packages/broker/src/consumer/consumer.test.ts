@@ -4,12 +4,17 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
+import { TestHost } from "../../test/test-host.ts";
 import { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import { Consumer, unlimitedCredit } from "./consumer.ts";
 
 const spec = { name: "q", durable: false, exclusiveOwner: null, autoDelete: false };
-const queue = new ClassicQueue({ ...spec, arguments: new FieldTable() }, new MessageStore());
+const queue = new ClassicQueue(
+  { ...spec, arguments: new FieldTable() },
+  new MessageStore(),
+  new TestHost(),
+);
 
 test("a consumer is what it was made as", () => {
   const sink = new RecordingSink();

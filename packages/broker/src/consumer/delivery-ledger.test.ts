@@ -5,13 +5,18 @@ import { test } from "node:test";
 import { FieldTable } from "@haremq/wire";
 import fc from "fast-check";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
+import { TestHost } from "../../test/test-host.ts";
 import { MessageStore } from "../message/message-store.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Consumer } from "./consumer.ts";
 import { DeliveryLedger, type LedgerEntry } from "./delivery-ledger.ts";
 
 const spec = { name: "q", durable: false, exclusiveOwner: null, autoDelete: false };
-const queue = new ClassicQueue({ ...spec, arguments: new FieldTable() }, new MessageStore());
+const queue = new ClassicQueue(
+  { ...spec, arguments: new FieldTable() },
+  new MessageStore(),
+  new TestHost(),
+);
 const consumers = ["a", "b", "c"].map((tag) => testConsumer(queue, new RecordingSink(), { tag }));
 const everything = Number.POSITIVE_INFINITY;
 

@@ -38,11 +38,6 @@ export interface RunningFeature {
   readonly tap: MessageTap;
   /** The log has found this message, oldest first, before anything else happens. */
   restore(handle: number): void;
-  /**
-   * Resolves when it has taken in what was restored, for what that takes the disk. Nobody publishes
-   * before.
-   */
-  ready?(): Promise<void>;
   /** Whether it is wanted, and how, may have changed; the tap has been attached or detached. */
   onPolicyChange(isWanted: boolean): void;
   /** The exchange is gone, and so is what was kept for it. */

@@ -4,7 +4,6 @@
  */
 
 import { type Random, SystemRandom } from "@haremq/kernel";
-import { deduplicatingType } from "../deduplication/deduplication-arguments.ts";
 import { consistentHashType } from "./consistent-hash.ts";
 import { directType } from "./direct.ts";
 import type { ExchangeType } from "./exchange-type.ts";
@@ -27,7 +26,6 @@ export class ExchangeTypes {
       modulusHashType,
       randomType(random),
       localRandomType(random),
-      { ...fanoutType, name: deduplicatingType },
     ]) {
       this.register(type);
     }

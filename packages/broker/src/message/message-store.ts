@@ -2,8 +2,8 @@
  * Keeps messages for queues: lays a message out as one record of the log, whatever the number of
  * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
- *     user's words:  | address bytes | properties bytes | body bytes | 0 |
- *     user's bytes:  | address .. | properties .. | body ..               |
+ *     user's words:  | address bytes: 10 bits, properties': 22 | body bytes | arrival | terms |
+ *     user's bytes:  | address .. | properties .. | body ..                                  |
  *
  * A message that is to survive a restart for some of its queues is appended to the durable log,
  * with their numbers; every other one lives in memory. Without a data directory there is no durable
@@ -22,6 +22,7 @@ import {
   userWord,
 } from "@haremq/store";
 import { copyBytes } from "./copy-bytes.ts";
+import { arrivalAt } from "./message-terms.ts";
 import { MessageView, unstored } from "./message-view.ts";
 
 /** Who waits for messages to be durable: a channel with confirms to send. */
@@ -39,8 +40,10 @@ export interface StalledQueue {
 export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 
 const noQueues: readonly number[] = [];
-/** What is stored of a note besides its words. */
-export const noteBytes = 8;
+const addressBits = 10;
+const addressMask = (1 << addressBits) - 1;
+/** The longest property block that a record has room to tell. */
+export const propertiesBytesMax = 2 ** (32 - addressBits) - 1;
 /** What a queue or a channel needs to know of a message, about. */
 const referenceBytes = 32;
 /** Segment number, unit and queue number of a settlement. */
@@ -54,14 +57,26 @@ export class MessageStore {
   #references = 0;
   /** Bytes of messages that are being received. */
   heldBytes = 0;
-  /** What exchanges remember of messages that are not theirs to hold. */
-  readonly caches = { usedBytes: 0, usedBytesMax: Number.POSITIVE_INFINITY };
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
+
+  #nowMs = 0;
+  #arrival = 0;
 
   constructor(durable?: DurableLog) {
     this.#durable = durable;
     this.#log = durable?.log ?? new MessageLog();
+  }
+
+  /** When messages arrive that come now, in wall time. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Whoever publishes says what time it is, once for many messages: for a chunk of input. */
+  set nowMs(wallMs: number) {
+    this.#nowMs = wallMs;
+    this.#arrival = arrivalAt(wallMs);
   }
 
   /** Whether messages can survive a restart at all. */
@@ -98,10 +113,10 @@ export class MessageStore {
     const log = this.#log;
     const words = log.words;
     const word = log.word + userWord;
-    words[word] = addressLength;
-    words[word + 1] = propertiesLength;
-    words[word + 2] = bodyLength;
-    words[word + 3] = 0;
+    words[word] = addressLength | (propertiesLength << addressBits);
+    words[word + 1] = bodyLength;
+    words[word + 2] = this.#arrival;
+    words[word + 3] = view.terms;
     const bytes = log.bytes;
     let offset = log.contentStart;
     copyBytes(view.address, view.addressStart, addressLength, bytes, offset);
@@ -111,29 +126,6 @@ export class MessageStore {
     copyBytes(view.body, view.bodyStart, bodyLength, bytes, offset);
     view.handle = handle;
     return handle;
-  }
-
-  /**
-   * Stores a note for whoever has the number: four words and a double. It survives if what was
-   * stored before it does. It is settled, released and restored like a message, and is none.
-   */
-  keepNote(number: number, words: Int32Array, value: number, kind: number): number {
-    this.#references++;
-    const log = this.#log;
-    const handle = log.appendDurable(noteBytes, [number], kind);
-    log.words.set(words, log.word + userWord);
-    log.bytes.writeDoubleLE(value, log.contentStart);
-    return handle;
-  }
-
-  /** Reads a note, which is in memory: its words, and the double, NaN if it is damaged. */
-  readNote(handle: number, words: Int32Array): number {
-    const log = this.#log;
-    if (log.isLost(handle)) return Number.NaN;
-    log.open(handle);
-    const from = log.word + userWord;
-    words.set(log.words.subarray(from, from + words.length));
-    return log.bytes.readDoubleLE(log.contentStart);
   }
 
   /**
@@ -147,8 +139,8 @@ export class MessageStore {
     log.open(handle);
     const words = log.words;
     const word = log.word + userWord;
-    const addressLength = words[word]!;
-    const propertiesLength = words[word + 1]!;
+    const addressLength = words[word]! & addressMask;
+    const propertiesLength = words[word]! >>> addressBits;
     const start = log.contentStart;
     view.address = log.bytes;
     view.addressStart = start;
@@ -158,7 +150,8 @@ export class MessageStore {
     view.propertiesLength = propertiesLength;
     view.body = log.bytes;
     view.bodyStart = start + addressLength + propertiesLength;
-    view.bodyLength = words[word + 2]!;
+    view.bodyLength = words[word + 1]!;
+    view.terms = words[word + 3]!;
     view.handle = handle;
     return Viewed.Ready;
   }
@@ -288,8 +281,7 @@ export class MessageStore {
 
   /** Bytes of memory for messages: stored, half received, and what it takes to know of them. */
   get usedBytes(): number {
-    const references = this.#references * referenceBytes;
-    return this.#log.pool.takenBytes + this.heldBytes + this.caches.usedBytes + references;
+    return this.#log.pool.takenBytes + this.heldBytes + this.#references * referenceBytes;
   }
 
   get liveMessages(): number {

@@ -26,6 +26,8 @@ export class MessageView {
   bodyLength = 0;
   /** Whether it is to survive a restart in durable queues. */
   isPersistent = false;
+  /** Its priority and expiration; see message-terms.ts. */
+  terms = 0;
   /** Where the message is stored, or `unstored`. */
   handle: number = unstored;
 }

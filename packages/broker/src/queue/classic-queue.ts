@@ -1,33 +1,44 @@
 /**
- * The ordinary queue: first in, first out; requeued messages return to where they stood.
- *
- *     returned (heap by sequence)      ready (ring of handles, oldest first)
- *     [ 17, 18, 23 ]                   [ 40, 41, 42, ... tail - 1 ]
- *
- * Every message gets the next sequence number when it arrives. Deliveries leave from the front, so
- * whatever was delivered and comes back stands before all of `ready`: the lowest sequence is always
- * the top of `returned`, or else the front of `ready`. Sequences of `ready` need no memory: they
- * are consecutive and end at `tail`.
+ * The ordinary queue. Its backlog (see backlog.ts) says in what order messages leave; a message
+ * that is requeued returns to where it stood. Limits, times to live and dead letters are as its
+ * settings say, which change with its policy.
  *
  * Invariant: while a consumer could take a message, no message is ready, once a verb has returned.
+ *
+ * A message that nothing is asked of but to be delivered takes the short ways: `publish`, `serve`
+ * and the settling verbs look at one flag for all that a queue may be asked besides.
  *
  * This is a hot file.
  */
 
-import { FloatRing, MinHeap } from "@haremq/kernel";
+import type { Clock } from "@haremq/kernel";
 import { DeliveryNote } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
-import { ConsumerRotation } from "../consumer/consumer-rotation.ts";
+import { QueueConsumers } from "../consumer/queue-consumers.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
-import { type MessageView, unstored } from "../message/message-view.ts";
+import { expirationOf, noTerms } from "../message/message-terms.ts";
+import { MessageView, unstored } from "../message/message-view.ts";
+import { setHeader } from "../message/set-header.ts";
 import { type EffectivePolicy, noPolicy } from "../policy/effective-policy.ts";
-import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "./queue.ts";
+import type { Backlog } from "./backlog.ts";
+import { DeadLetterOutbox, type OutboxOwner } from "./dead-letter-outbox.ts";
+import { ExpiryWatch } from "./expiry-watch.ts";
+import { FifoBacklog } from "./fifo-backlog.ts";
+import { IdleWatch } from "./idle-watch.ts";
+import type { MessageFact } from "./message-facts.ts";
+import { PriorityBacklog } from "./priority-backlog.ts";
+import type { PulledMessage, QueueCounts, QueueSpec, RestoredMessage } from "./queue.ts";
+import type { DeathReason, QueueHost } from "./queue-host.ts";
+import { integerArgument, type QueueSettings, queueSettings } from "./queue-settings.ts";
 
 /** About a segment's worth of small messages. */
 const readAheadMessages = 16_384;
 
-export class ClassicQueue implements Queue {
+/** How many messages are measured before others have their turn. */
+const measuresPerTurn = 4096;
+
+export class ClassicQueue implements OutboxOwner {
   readonly name: string;
   readonly durable: boolean;
   readonly exclusiveOwner: object | null;
@@ -39,28 +50,32 @@ export class ClassicQueue implements Queue {
   readonly deliversCopies = false;
   deleted = false;
   policy = noPolicy;
+  settings: QueueSettings;
 
   readonly #messages: MessageStore;
-  readonly #ready = new FloatRing();
-  readonly #returned = new MinHeap();
-  /** The sequence number of the next message to arrive. */
-  #tail = 0;
+  readonly #host: QueueHost;
+  readonly #backlog: Backlog;
+  readonly #consumers: QueueConsumers;
   /** What a restart is to know of deliveries, if the queue survives one. */
   readonly #note: DeliveryNote | undefined;
   /** The first message is being read from disk. */
   #isLoading = false;
   #unsettled = 0;
-  readonly #consumers = new Set<Consumer>();
-  readonly #rotation = new ConsumerRotation();
-  /** With a single active consumer: the one that is served. */
-  #active: Consumer | null = null;
+
+  /** Whether more is asked of the queue than to keep messages and to deliver them. */
+  #isGoverned = false;
+  readonly #expiry: ExpiryWatch;
+  readonly #idle: IdleWatch;
+  #outbox: DeadLetterOutbox | undefined;
+  /** How often messages have come back, by sequence number, if that matters. */
+  #returns: Map<number, number> | undefined;
 
   #published = 0;
   #delivered = 0;
   #redelivered = 0;
   #acknowledged = 0;
 
-  constructor(spec: QueueSpec, messages: MessageStore) {
+  constructor(spec: QueueSpec, messages: MessageStore, host: QueueHost) {
     this.name = spec.name;
     this.durable = spec.durable;
     this.exclusiveOwner = spec.exclusiveOwner;
@@ -70,10 +85,27 @@ export class ClassicQueue implements Queue {
     this.storeNumber = spec.storeNumber ?? 0;
     this.#note = this.storeNumber === 0 ? undefined : new DeliveryNote(this.storeNumber);
     this.#messages = messages;
+    this.#host = host;
+    this.#backlog = backlogFor(spec.arguments);
+    this.#consumers = new QueueConsumers(this.singleActiveConsumer);
+    this.#expiry = new ExpiryWatch(this.#backlog, host.clock, (handle, sequence) =>
+      this.#leave(handle, sequence, "expired"),
+    );
+    this.#idle = new IdleWatch(
+      host.clock,
+      () => this.#consumers.size > 0,
+      () => host.expire(this),
+    );
+    this.settings = queueSettings(this.arguments, this.policy);
+    this.#obeySettings();
+  }
+
+  get keepsRejected(): boolean {
+    return this.settings.deadLetterExchange !== undefined;
   }
 
   get readyCount(): number {
-    return this.#ready.length + this.#returned.length;
+    return this.#backlog.length;
   }
 
   get unsettledCount(): number {
@@ -99,53 +131,63 @@ export class ClassicQueue implements Queue {
 
   applyPolicy(policy: EffectivePolicy): void {
     this.policy = policy;
+    this.settings = queueSettings(this.arguments, policy);
+    this.#obeySettings();
   }
 
-  publish(view: MessageView): void {
+  touch(): void {
+    this.#idle.touch();
+  }
+
+  isFull(bodyBytes: number): boolean {
+    if (!this.#isGoverned || this.settings.overflow === "drop-head") return false;
+    const { lengthMax, bytesMax } = this.settings;
+    return this.#backlog.length + 1 > lengthMax || this.#backlog.bodyBytes + bodyBytes > bytesMax;
+  }
+
+  publish(view: MessageView): boolean {
+    if (this.#isGoverned || view.terms !== noTerms) return this.#publishGoverned(view);
     this.#published++;
-    if (this.#ready.length === 0 && this.#returned.length === 0) {
-      const consumer = this.#rotation.next();
+    const backlog = this.#backlog;
+    if (backlog.length === 0) {
+      const consumer = this.#consumers.next();
       if (consumer !== null) {
-        this.#handOver(consumer, view);
-        return;
+        this.#handOver(consumer, view, backlog.pass(noTerms));
+        return true;
       }
     }
-    this.#ready.push(this.#messages.keep(view));
-    this.#tail++;
+    backlog.push(this.#messages.keep(view), noTerms);
+    return true;
   }
 
-  restore(handle: number, wasDelivered: boolean): void {
+  restore(message: RestoredMessage): void {
     this.#messages.noteRestored();
-    if (wasDelivered) this.#returned.push(this.#tail, handle, 0);
-    else this.#ready.push(handle);
-    this.#tail++;
+    const { handle, terms, bodyBytes, arrivedAtMs } = message;
+    const ttlMs = Math.min(expirationOf(terms), this.settings.messageTtlMs);
+    if (Number.isFinite(ttlMs)) this.#keepFacts();
+    const fact = { expiresAtMs: arrivedAtMs + ttlMs, bodyBytes, arrivedAtMs };
+    const backlog = this.#backlog;
+    if (message.wasDelivered) backlog.putBack(backlog.pass(terms, fact), handle);
+    else this.#expiry.note(backlog.push(handle, terms, fact));
+    if (this.#isGoverned) this.#expiry.arm();
   }
 
   subscribe(consumer: Consumer): void {
     this.#consumers.add(consumer);
-    if (this.singleActiveConsumer) {
-      if (this.#active !== null) return;
-      this.#active = consumer;
-    }
-    this.#rotation.add(consumer);
-    this.serve();
+    // Who only stands by for the active one changes nothing.
+    const { active } = this.#consumers;
+    if (active === null || active === consumer) this.serve();
   }
 
   unsubscribe(consumer: Consumer): void {
-    if (!this.#consumers.delete(consumer)) return;
-    consumer.parked = false;
-    this.#rotation.remove(consumer);
-    if (this.#active !== consumer) return;
-    this.#active = this.#successor();
-    if (this.#active === null) return;
-    this.#rotation.add(this.#active);
-    this.serve();
+    const wasActive = this.#consumers.active === consumer;
+    if (!this.#consumers.remove(consumer)) return;
+    if (this.#consumers.size === 0) this.#idle.touch();
+    else if (wasActive) this.serve();
   }
 
   rejoin(consumer: Consumer): void {
-    if (!consumer.parked) return;
-    consumer.parked = false;
-    if (this.#consumers.has(consumer)) this.#rotation.add(consumer);
+    this.#consumers.rejoin(consumer);
   }
 
   wake(consumer: Consumer): void {
@@ -156,108 +198,119 @@ export class ClassicQueue implements Queue {
 
   serve(): void {
     const messages = this.#messages;
+    const backlog = this.#backlog;
     const view = messages.scratch;
-    while (this.#returned.length > 0 || this.#ready.length > 0) {
-      const consumer = this.#rotation.next();
-      if (consumer === null) return;
-      const isReturned = this.#returned.length > 0;
-      const handle = isReturned ? this.#returned.peekValue() : this.#ready.peek();
+    while (backlog.length > 0) {
+      if (this.#isGoverned && (!this.#refresh() || backlog.length === 0)) break;
+      const consumer = this.#consumers.next();
+      if (consumer === null) break;
+      const handle = backlog.firstHandle;
       const viewed = messages.view(handle, view);
       if (viewed === Viewed.Away) {
         this.#load(handle);
         return;
       }
-      const sequence = this.#takeFirst();
-      if (viewed === Viewed.Damaged) this.#settle(handle);
+      const isReturned = backlog.firstWasReturned;
+      const sequence = backlog.takeFirst();
+      if (viewed === Viewed.Damaged) this.#settle(handle, sequence);
       else this.#deliverStored(consumer, view, handle, sequence, isReturned);
     }
+    if (this.#isGoverned) this.#expiry.arm();
   }
 
   prepareGet(): Promise<void> | undefined {
-    if (this.readyCount === 0) return undefined;
-    const first = this.#returned.length > 0 ? this.#returned.peekValue() : this.#ready.peek();
+    if (this.#isGoverned) this.#refresh();
+    if (this.#backlog.length === 0) return undefined;
+    const first = this.#backlog.firstHandle;
     return this.#messages.isResident(first) ? undefined : this.#messages.load(first);
   }
 
   get(noAck: boolean, view: MessageView): PulledMessage | undefined {
-    if (this.readyCount === 0) return undefined;
-    const redelivered = this.#returned.length > 0;
-    const handle = redelivered ? this.#returned.peekValue() : this.#ready.peek();
+    this.#idle.touch();
+    const backlog = this.#backlog;
+    if (this.#isGoverned && !this.#refresh()) return undefined;
+    if (backlog.length === 0) return undefined;
+    const redelivered = backlog.firstWasReturned;
+    const handle = backlog.firstHandle;
     const viewed = this.#messages.view(handle, view);
     if (viewed === Viewed.Away) return undefined;
-    const sequence = this.#takeFirst();
+    const sequence = backlog.takeFirst();
     if (viewed === Viewed.Damaged) {
-      this.#settle(handle);
+      this.#settle(handle, sequence);
       return this.get(noAck, view);
     }
     this.#delivered++;
     if (redelivered) this.#redelivered++;
-    if (noAck) this.#settle(handle);
+    if (this.#returns !== undefined) this.#tellReturns(view, sequence);
+    if (noAck) this.#settle(handle, sequence);
     else {
       this.#unsettled++;
       if (this.#note !== undefined && !redelivered) {
         this.#messages.noteDelivered(this.#note, handle);
       }
     }
-    return { handle, sequence, redelivered, remaining: this.readyCount };
+    if (this.#isGoverned) this.#expiry.arm();
+    return { handle, sequence, redelivered, remaining: backlog.length };
   }
 
-  acknowledge(handle: number, _sequence: number): void {
+  acknowledge(handle: number, sequence: number): void {
     this.#unsettled--;
     this.#acknowledged++;
-    this.#settle(handle);
+    this.#settle(handle, sequence);
   }
 
   requeue(handle: number, sequence: number): void {
     this.#unsettled--;
     if (this.deleted) this.#messages.release(handle);
-    else this.#returned.push(sequence, handle, 0);
+    else if (this.#returns !== undefined && this.#countReturn(sequence)) {
+      this.#leave(handle, sequence, "delivery_limit");
+    } else {
+      this.#backlog.putBack(sequence, handle);
+      if (this.#isGoverned) this.#expiry.note(sequence);
+    }
   }
 
-  reject(handle: number, _sequence: number): void {
+  reject(handle: number, sequence: number): void {
     this.#unsettled--;
-    this.#settle(handle);
+    this.#leave(handle, sequence, "rejected");
   }
 
   purge(): number {
-    const count = this.readyCount;
-    while (this.#returned.length > 0) {
-      this.#settle(this.#returned.peekValue());
-      this.#returned.pop();
+    const backlog = this.#backlog;
+    const count = backlog.length;
+    while (backlog.length > 0) {
+      const handle = backlog.firstHandle;
+      this.#settle(handle, backlog.takeFirst());
     }
-    while (this.#ready.length > 0) this.#settle(this.#ready.shift());
     return count;
   }
 
   close(): number {
     this.deleted = true;
-    const consumers = [...this.#consumers];
-    this.#consumers.clear();
-    for (const consumer of consumers) {
-      this.#rotation.remove(consumer);
-      consumer.parked = false;
-      consumer.sink.cancelled(consumer);
-    }
+    this.#idle.stop();
+    this.#expiry.stop();
+    this.#consumers.cancelAll();
+    this.#outbox?.dropAll();
     return this.purge();
   }
 
-  /** Who takes over as the single active consumer: of the highest priority, the first to come. */
-  #successor(): Consumer | null {
-    let successor: Consumer | null = null;
-    for (const consumer of this.#consumers) {
-      if (successor === null || consumer.priority > successor.priority) successor = consumer;
-    }
-    return successor;
+  drop(handle: number): void {
+    if (this.storeNumber === 0 || this.deleted) this.#messages.release(handle);
+    else this.#messages.settle(handle, this.storeNumber);
   }
 
+  // Delivering
+
   /** Gives a message that has just arrived straight to a consumer. */
-  #handOver(consumer: Consumer, view: MessageView): void {
+  #handOver(consumer: Consumer, view: MessageView, sequence: number): void {
     this.#delivered++;
-    const sequence = this.#tail++;
     if (consumer.noAck) {
       consumer.sink.deliver(consumer, view, unstored, sequence, false);
-      if (view.handle !== unstored && this.storeNumber !== 0)
-        this.#settle(this.#messages.keep(view));
+      if (view.handle !== unstored && this.storeNumber !== 0) {
+        this.#settle(this.#messages.keep(view), sequence);
+      } else if (this.#isGoverned) {
+        this.#backlog.settled(sequence);
+      }
       return;
     }
     const handle = this.#messages.keep(view);
@@ -276,9 +329,10 @@ export class ClassicQueue implements Queue {
   ): void {
     this.#delivered++;
     if (redelivered) this.#redelivered++;
+    if (this.#returns !== undefined) this.#tellReturns(view, sequence);
     if (consumer.noAck) {
       consumer.sink.deliver(consumer, view, unstored, sequence, redelivered);
-      this.#settle(handle);
+      this.#settle(handle, sequence);
       return;
     }
     this.#unsettled++;
@@ -289,22 +343,15 @@ export class ClassicQueue implements Queue {
     consumer.sink.deliver(consumer, view, handle, sequence, redelivered);
   }
 
-  /** Takes the first ready message out; returns its sequence number. */
-  #takeFirst(): number {
-    if (this.#returned.length > 0) {
-      const sequence = this.#returned.peekKey();
-      this.#returned.pop();
-      return sequence;
-    }
-    const sequence = this.#tail - this.#ready.length;
-    this.#ready.shift();
-    return sequence;
+  /** This queue has no more claim on the message. Of a deleted queue nobody remembers any. */
+  #settle(handle: number, sequence: number): void {
+    if (this.#isGoverned) this.#forget(sequence);
+    this.drop(handle);
   }
 
-  /** This queue has no more claim on the message. Of a deleted queue nobody remembers any. */
-  #settle(handle: number): void {
-    if (this.storeNumber === 0 || this.deleted) this.#messages.release(handle);
-    else this.#messages.settle(handle, this.storeNumber);
+  #forget(sequence: number): void {
+    this.#backlog.settled(sequence);
+    this.#returns?.delete(sequence);
   }
 
   /**
@@ -328,8 +375,162 @@ export class ClassicQueue implements Queue {
 
   /** Fetches what will be due next, so that it is there by then. */
   #readAhead(): void {
-    if (this.#ready.length === 0) return;
-    const handle = this.#ready.at(Math.min(readAheadMessages, this.#ready.length - 1));
+    if (this.#backlog.length === 0) return;
+    const handle = this.#backlog.handleAhead(readAheadMessages);
     if (!this.#messages.isResident(handle)) this.#messages.load(handle).catch(() => undefined);
   }
+
+  // What may be asked besides
+
+  #obeySettings(): void {
+    const { settings } = this;
+    const { messageTtlMs, bytesMax, lengthMax, deliveryLimit } = settings;
+    this.#idle.setLimit(settings.expiresMs);
+    if (Number.isFinite(messageTtlMs) || Number.isFinite(bytesMax)) this.#keepFacts();
+    if (Number.isFinite(deliveryLimit)) this.#returns ??= new Map();
+    if (Number.isFinite(lengthMax) || this.#returns !== undefined) this.#isGoverned = true;
+    if (this.#backlog.keepsFacts) this.#isGoverned = true;
+    this.#expiry.setAnywhere(settings.expiresAnywhere);
+    if (this.#isGoverned) this.#enforceLimits();
+  }
+
+  #keepFacts(): void {
+    this.#isGoverned = true;
+    if (this.#backlog.keepsFacts) return;
+    this.#backlog.keepFacts();
+    if (this.#backlog.length > 0) this.#measure();
+  }
+
+  /** Finds out how long the messages are that came before anybody asked. */
+  async #measure(): Promise<void> {
+    const unknown: number[] = [];
+    const handles: number[] = [];
+    this.#backlog.forEach((sequence, handle) => {
+      unknown.push(sequence);
+      handles.push(handle);
+    });
+    const view = new MessageView();
+    for (let i = 0; i < unknown.length && !this.deleted; i++) {
+      if (i % measuresPerTurn === measuresPerTurn - 1) await nextTurn(this.#host.clock);
+      const sequence = unknown[i]!;
+      const isThere = (): boolean => this.#backlog.isReady(sequence);
+      if (!isThere()) continue;
+      if (!this.#messages.isResident(handles[i]!)) {
+        await this.#messages.load(handles[i]!).catch(() => undefined);
+        if (!isThere()) continue;
+      }
+      if (this.#messages.view(handles[i]!, view) !== Viewed.Ready) continue;
+      this.#backlog.setBodyBytes(sequence, view.bodyLength);
+    }
+    if (!this.deleted) this.#enforceLimits();
+  }
+
+  #publishGoverned(view: MessageView): boolean {
+    this.#published++;
+    if (this.isFull(view.bodyLength)) {
+      this.#refuse(view);
+      return false;
+    }
+    const fact = this.#factOf(view);
+    const backlog = this.#backlog;
+    if (backlog.length === 0 || this.#refreshesToNothing()) {
+      const consumer = this.#consumers.next();
+      if (consumer !== null) {
+        this.#handOver(consumer, view, backlog.pass(view.terms, fact));
+        return true;
+      }
+    }
+    const { terms } = view;
+    const sequence = backlog.push(this.#messages.keep(view), terms, fact);
+    if (!this.#isGoverned) return true;
+    this.#expiry.note(sequence);
+    this.#enforceLimits();
+    this.#expiry.arm();
+    return true;
+  }
+
+  #factOf(view: MessageView): MessageFact | undefined {
+    const ttlMs = Math.min(expirationOf(view.terms), this.settings.messageTtlMs);
+    if (Number.isFinite(ttlMs)) this.#keepFacts();
+    if (!this.#backlog.keepsFacts) return undefined;
+    const { nowMs } = this.#messages;
+    return { expiresAtMs: nowMs + ttlMs, bodyBytes: view.bodyLength, arrivedAtMs: nowMs };
+  }
+
+  /** Drops what has expired. Whether nothing is left. */
+  #refreshesToNothing(): boolean {
+    if (this.#isGoverned) this.#refresh();
+    return this.#backlog.length === 0;
+  }
+
+  /** Brings the backlog up to date; false if that takes longer than this turn. */
+  #refresh(): boolean {
+    if (!this.#backlog.keepsFacts) return true;
+    if (!this.#expiry.dropExpired()) {
+      this.#expiry.arm();
+      return false;
+    }
+    this.#backlog.refreshFirst(this.#messages.nowMs);
+    return true;
+  }
+
+  /** Does not take a message that is too many. */
+  #refuse(view: MessageView): void {
+    const isStored = view.handle !== unstored && this.storeNumber !== 0;
+    if (this.settings.overflow === "reject-publish-dlx") {
+      this.#letGo(this.#messages.keep(view), "maxlen");
+    } else if (isStored) {
+      this.drop(this.#messages.keep(view));
+    }
+  }
+
+  /** Drops from the front what is too many. */
+  #enforceLimits(): void {
+    const backlog = this.#backlog;
+    const { lengthMax, bytesMax, overflow } = this.settings;
+    if (overflow !== "drop-head") return;
+    while (backlog.length > 0 && (backlog.length > lengthMax || backlog.bodyBytes > bytesMax)) {
+      const handle = backlog.firstHandle;
+      this.#leave(handle, backlog.takeFirst(), "maxlen");
+    }
+  }
+
+  /** A message leaves that nobody has consumed: for where dead letters go, or for good. */
+  #leave(handle: number, sequence: number, reason: DeathReason): void {
+    if (this.#isGoverned) this.#forget(sequence);
+    this.#letGo(handle, reason);
+  }
+
+  #letGo(handle: number, reason: DeathReason): void {
+    if (this.settings.deadLetterExchange === undefined || this.deleted) {
+      this.drop(handle);
+      return;
+    }
+    this.#outbox ??= new DeadLetterOutbox(this, this.#host, this.#messages);
+    this.#outbox.add(handle, reason);
+  }
+
+  /** Counts that a message has come back; whether it has once too often. */
+  #countReturn(sequence: number): boolean {
+    const count = (this.#returns!.get(sequence) ?? 0) + 1;
+    this.#returns!.set(sequence, count);
+    return count > this.settings.deliveryLimit;
+  }
+
+  /** Tells the consumer in a header how often the message has come back. */
+  #tellReturns(view: MessageView, sequence: number): void {
+    const count = this.#returns!.get(sequence);
+    if (count !== undefined) setHeader(view, "x-delivery-count", { type: "l", value: count });
+  }
+}
+
+/** With priorities if the queue was declared so; a policy cannot give it any. */
+function backlogFor(args: FieldTable): Backlog {
+  const priorityMax = integerArgument(args, "max-priority");
+  if (!Number.isFinite(priorityMax) || priorityMax === 0) return new FifoBacklog();
+  return new PriorityBacklog(priorityMax, integerArgument(args, "priority-ageing"));
+}
+
+function nextTurn(clock: Clock): Promise<void> {
+  return new Promise((resolve) => clock.schedule(0, resolve));
 }

@@ -5,12 +5,13 @@ import { test } from "node:test";
 import { VirtualClock } from "@haremq/kernel";
 import { DurableLog, MemoryDisk, RecordKind } from "@haremq/store";
 import { queueSpec } from "../../test/queue-rig.ts";
+import { TestHost } from "../../test/test-host.ts";
 import { textMessage } from "../../test/text-message.ts";
 import type { MessageKeeper } from "../exchange/message-tap.ts";
 import { MessageStore } from "../message/message-store.ts";
 import { unstored } from "../message/message-view.ts";
 import { ClassicQueue } from "./classic-queue.ts";
-import { distribute } from "./distribute.ts";
+import { Distributed, distribute } from "./distribute.ts";
 
 interface TestKeeper extends MessageKeeper {
   /** The handles that messages came with. */
@@ -39,7 +40,11 @@ async function given() {
     onDamage: (description) => assert.fail(description),
   });
   const messages = new MessageStore(log);
-  const queue = new ClassicQueue(queueSpec({ durable: true, storeNumber: 1 }), messages);
+  const queue = new ClassicQueue(
+    queueSpec({ durable: true, storeNumber: 1 }),
+    messages,
+    new TestHost(),
+  );
   const message = (isPersistent: boolean) => Object.assign(textMessage("m"), { isPersistent });
   return { log, messages, queue, message };
 }
@@ -48,7 +53,8 @@ test("what a keeper shares with queues is stored once, for all their numbers", a
   const { log, messages, queue, message } = await given();
   const [sharing, passing] = [keeper(2), keeper(0)];
   const view = message(true);
-  assert.equal(distribute(messages, [queue], view, RecordKind.Message, [sharing, passing]), true);
+  const outcome = distribute(messages, [queue], view, RecordKind.Message, [sharing, passing]);
+  assert.equal(outcome, Distributed.Stored);
   assert.equal(view.handle, unstored, "the next publish begins anew");
   assert.equal(log.log.stats.liveRecords, 1);
   assert.equal(sharing.kept.length, 1);
@@ -60,9 +66,9 @@ test("what a keeper shares with queues is stored once, for all their numbers", a
 test("a confirm waits for a keeper's own record, if the message is persistent", async () => {
   const { log, messages, message } = await given();
   const cases = [
-    [true, 10, true],
-    [false, 10, false],
-    [true, 0, false],
+    [true, 10, Distributed.Stored],
+    [false, 10, Distributed.Done],
+    [true, 0, Distributed.Done],
   ] as const;
   for (const [isPersistent, ownRecordBytes, waits] of cases) {
     const apart = keeper(0, ownRecordBytes);

@@ -15,19 +15,25 @@ import type { Queue } from "./queue.ts";
 const numbers: number[] = [];
 const noKeepers: readonly MessageKeeper[] = [];
 
-/** Returns whether a confirm of the message has to wait for the store. */
+/** What has become of a message: these, added up. */
+export const Distributed = {
+  Done: 0,
+  /** A confirm of it has to wait for the store. */
+  Stored: 1,
+  /** A queue did not want it. */
+  Refused: 2,
+} as const;
+
+/** Returns the sum of what is so of Distributed. */
 export function distribute(
   messages: MessageStore,
   queues: readonly Queue[],
   view: MessageView,
   kind: number = RecordKind.Message,
   keepers: readonly MessageKeeper[] = noKeepers,
-): boolean {
+): number {
   if (!messages.isDurable || !(view.isPersistent || someKeepAll(queues))) {
-    if (queues.length === 1) queues[0]!.publish(view);
-    else for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
-    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
-    return false;
+    return publishAll(queues, keepers, view, kind);
   }
   let hasOwnRecord = false;
   numbers.length = 0;
@@ -41,17 +47,30 @@ export function distribute(
     if (survivesIn(queue, view.isPersistent)) numbers.push(queue.storeNumber);
   }
   if (numbers.length === 0) {
-    for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
-    for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
-    return hasOwnRecord;
+    const outcome = publishAll(queues, keepers, view, kind);
+    return hasOwnRecord ? outcome | Distributed.Stored : outcome;
   }
   messages.keepDurable(view, numbers, kind);
   const handle = view.handle;
-  for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
-  for (let i = 0; i < queues.length; i++) queues[i]!.publish(view);
+  const outcome = publishAll(queues, keepers, view, kind);
   messages.release(handle);
   view.handle = unstored;
-  return true;
+  return outcome | Distributed.Stored;
+}
+
+function publishAll(
+  queues: readonly Queue[],
+  keepers: readonly MessageKeeper[],
+  view: MessageView,
+  kind: number,
+): number {
+  for (let i = 0; i < keepers.length; i++) keepers[i]!.keep(view, kind);
+  if (queues.length === 1) return queues[0]!.publish(view) ? Distributed.Done : Distributed.Refused;
+  let outcome: number = Distributed.Done;
+  for (let i = 0; i < queues.length; i++) {
+    if (!queues[i]!.publish(view)) outcome = Distributed.Refused;
+  }
+  return outcome;
 }
 
 /** Whether a message that is persistent, or not, is still in the queue after a restart. */

@@ -26,18 +26,23 @@ function check(object: Record<string, unknown>, properties: Properties = {}): vo
 const refusedAs = (text: string) => ({ message: text.replace("%Q", "queue 'q' in vhost '/'") });
 
 test("the type comes first, then values in RabbitMQ's order, then names in the client's", () => {
-  const wrong = { "x-delivery-limit": 1, "x-max-age": "1h", "x-max-length": -1, "x-expires": 0 };
+  const wrong = {
+    "x-max-in-memory-length": 1,
+    "x-max-age": "1h",
+    "x-max-length": -1,
+    "x-expires": 0,
+  };
   assert.throws(
     () => check({ ...wrong, "x-queue-type": "zz" }),
     refusedAs(`invalid arg 'x-queue-type' for %Q: "unsupported queue type 'zz'"`),
   );
   assert.throws(() => check(wrong), refusedAs("invalid arg 'x-expires' for %Q: {value_zero,0}"));
   assert.throws(
-    () => check({ "x-delivery-limit": 1, "x-max-age": "1h" }),
-    refusedAs("invalid arg 'x-delivery-limit' for %Q of queue type rabbit_classic_queue"),
+    () => check({ "x-max-in-memory-length": 1, "x-max-age": "1h" }),
+    refusedAs("invalid arg 'x-max-in-memory-length' for %Q of queue type rabbit_classic_queue"),
   );
   assert.throws(
-    () => check({ "x-max-age": "1h", "x-delivery-limit": 1 }),
+    () => check({ "x-max-age": "1h", "x-max-in-memory-length": 1 }),
     refusedAs("invalid arg 'x-max-age' for %Q of queue type rabbit_classic_queue"),
   );
 });

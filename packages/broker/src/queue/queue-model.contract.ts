@@ -19,6 +19,7 @@ import {
 } from "../../test/naive-queue.ts";
 import { type QueueFactory, queueSpec } from "../../test/queue-rig.ts";
 import { testConsumer } from "../../test/recording-sink.ts";
+import { TestHost } from "../../test/test-host.ts";
 import { bodyText, textMessage } from "../../test/text-message.ts";
 import type { Consumer, ConsumerSink } from "../consumer/consumer.ts";
 import { MessageStore } from "../message/message-store.ts";
@@ -154,7 +155,7 @@ class Comparison {
     const name = `q${++this.#made}`;
     const args = FieldTable.from({ "x-single-active-consumer": isSingle });
     return {
-      real: this.#createQueue(queueSpec({ name, arguments: args }), this.#messages),
+      real: this.#createQueue(queueSpec({ name, arguments: args }), this.#messages, new TestHost()),
       naive: new NaiveQueue(name, isSingle, this.#naiveEvents),
     };
   }

@@ -45,7 +45,7 @@ const classic: QueueType = {
     "x-queue-master-locator",
   ],
   // RabbitMQ 4.x; 3.x refuses it on declaration, but ignores it on redeclaration.
-  otherArguments: ["x-queue-leader-locator"],
+  otherArguments: ["x-queue-leader-locator", "x-delivery-limit"],
   consumerArguments: ["x-cancel-on-ha-failover", "x-priority", "x-credit"],
 };
 

@@ -10,6 +10,7 @@ import { FieldTable } from "@haremq/wire";
 import { policyOf } from "../../test/policy-of.ts";
 import { type QueueFactory, QueueRig, queueSpec } from "../../test/queue-rig.ts";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
+import { TestHost } from "../../test/test-host.ts";
 import { textMessage } from "../../test/text-message.ts";
 import { MessageStore } from "../message/message-store.ts";
 import { MessageView, unstored } from "../message/message-view.ts";
@@ -46,21 +47,25 @@ function declarationContract(createQueue: QueueFactory): void {
     const exclusiveOwner = {};
     const args = FieldTable.from({ "x-max-length": 5 });
     const flags = { durable: true, autoDelete: true, exclusiveOwner, arguments: args };
-    const queue = createQueue(queueSpec({ name: "n", ...flags }), new MessageStore());
+    const queue = createQueue(
+      queueSpec({ name: "n", ...flags }),
+      new MessageStore(),
+      new TestHost(),
+    );
     assert.equal(queue.name, "n");
     assert.equal(queue.durable, true);
     assert.equal(queue.autoDelete, true);
     assert.equal(queue.exclusiveOwner, exclusiveOwner);
     assert.equal(queue.arguments, args);
     assert.equal(queue.deleted, false);
-    const plain = createQueue(queueSpec(), new MessageStore());
+    const plain = createQueue(queueSpec(), new MessageStore(), new TestHost());
     assert.equal(plain.durable, false);
     assert.equal(plain.autoDelete, false);
     assert.equal(plain.exclusiveOwner, null);
   });
 
   test("a queue obeys no policy until it is given one", () => {
-    const queue = createQueue(queueSpec(), new MessageStore());
+    const queue = createQueue(queueSpec(), new MessageStore(), new TestHost());
     assert.equal(queue.policy, noPolicy);
     const policy = policyOf({ "max-length": 5 });
     queue.applyPolicy(policy);
@@ -71,8 +76,11 @@ function declarationContract(createQueue: QueueFactory): void {
 
   test("a queue has a single active consumer only if it was declared so", () => {
     const isSingle = (args: Record<string, unknown>): boolean =>
-      createQueue(queueSpec({ arguments: FieldTable.from(args) }), new MessageStore())
-        .singleActiveConsumer;
+      createQueue(
+        queueSpec({ arguments: FieldTable.from(args) }),
+        new MessageStore(),
+        new TestHost(),
+      ).singleActiveConsumer;
     assert.equal(isSingle({}), false);
     assert.equal(isSingle({ "x-single-active-consumer": false }), false);
     assert.equal(isSingle({ "x-single-active-consumer": true }), true);
@@ -105,7 +113,7 @@ function orderContract(createQueue: QueueFactory, check: QueueTest): void {
 
   test("what nobody has to settle is handed over without being stored", () => {
     const messages = new MessageStore();
-    const queue = createQueue(queueSpec(), messages);
+    const queue = createQueue(queueSpec(), messages, new TestHost());
     const sink = new RecordingSink();
     queue.subscribe(testConsumer(queue, sink, { noAck: true }));
     const message = textMessage("1");
@@ -136,7 +144,9 @@ function orderContract(createQueue: QueueFactory, check: QueueTest): void {
 
   test("a message in several queues is kept once, until the last has done with it", () => {
     const messages = new MessageStore();
-    const queues = ["a", "b", "c"].map((name) => createQueue(queueSpec({ name }), messages));
+    const queues = ["a", "b", "c"].map((name) =>
+      createQueue(queueSpec({ name }), messages, new TestHost()),
+    );
     const sink = new RecordingSink();
     queues[1]!.subscribe(testConsumer(queues[1]!, sink, { noAck: true }));
     queues[2]!.subscribe(testConsumer(queues[2]!, sink));

@@ -41,6 +41,18 @@ export interface PulledMessage {
   readonly remaining: number;
 }
 
+/** A message that a restart has found. */
+export interface RestoredMessage {
+  readonly handle: number;
+  /** Whether it may have been delivered. */
+  readonly wasDelivered: boolean;
+  /** See message-terms.ts. */
+  readonly terms: number;
+  readonly bodyBytes: number;
+  /** Wall time. */
+  readonly arrivedAtMs: number;
+}
+
 export interface Queue {
   readonly name: string;
   readonly durable: boolean;
@@ -59,6 +71,9 @@ export interface Queue {
   /** What policies say about it; see `applyPolicy`. */
   readonly policy: EffectivePolicy;
 
+  /** Whether rejected messages go somewhere, and are not just dropped. */
+  readonly keepsRejected: boolean;
+
   /** Messages waiting for a consumer. */
   readonly readyCount: number;
   /** Messages delivered and not settled. */
@@ -73,14 +88,24 @@ export interface Queue {
    */
   applyPolicy(policy: EffectivePolicy): void;
 
-  /** Takes a message: hands it to a waiting consumer at once, or keeps it. */
-  publish(view: MessageView): void;
+  /** Somebody has declared the queue again: it is not idle. */
+  touch(): void;
+
+  /** Whether the queue would refuse a message with such a body. */
+  isFull(bodyBytes: number): boolean;
+
+  /**
+   * Takes a message: hands it to a waiting consumer at once, or keeps it. Returns false if it does
+   * not want it, because it is full.
+   */
+  publish(view: MessageView): boolean;
 
   /**
    * Takes a message back that a restart has found, behind all others. Those that may have been
-   * delivered come first, and before anything else happens to the queue.
+   * delivered come first, and before anything else happens to the queue. The message is only to be
+   * looked at during the call.
    */
-  restore(handle: number, wasDelivered: boolean): void;
+  restore(message: RestoredMessage): void;
 
   /** Adds a consumer and serves it. */
   subscribe(consumer: Consumer): void;

@@ -7,7 +7,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setImmediate as saved } from "node:timers/promises";
-import { FloatRing } from "@haremq/kernel";
 import { MemoryMetadataStore } from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
 import { policyOf } from "../../test/policy-of.ts";
@@ -15,7 +14,9 @@ import { streamsFor } from "../../test/streams-for.ts";
 import { textMessage } from "../../test/text-message.ts";
 import type { ExchangeFeature } from "../exchange/exchange-feature.ts";
 import { TapStage, TapVerdict } from "../exchange/message-tap.ts";
+import { FoundMessages } from "../found-messages.ts";
 import { MessageStore } from "../message/message-store.ts";
+import { noTerms } from "../message/message-terms.ts";
 import { noPolicy } from "../policy/effective-policy.ts";
 import { TopologyJournal } from "./topology-journal.ts";
 import { VirtualHost } from "./virtual-host.ts";
@@ -67,8 +68,6 @@ async function given(metadata = new MemoryMetadataStore()) {
   const happened = (): string[] => log.splice(0);
   return { metadata, journal, vhost, feature, declare, isTaken, happened };
 }
-
-const noMessages = { delivered: new FloatRing(), ready: new FloatRing() };
 
 test("an exchange that asks for it has the feature from its first message to its end", async () => {
   const { vhost, feature, declare, isTaken, happened, journal } = await given();
@@ -145,10 +144,10 @@ test("a restart finds what was kept, also for who does not want it any more", as
   const { vhost, journal, isTaken, happened, declare } = await given(first.metadata);
   assert.deepEqual([...journal.storeNumbersInUse()].sort(), [1, 2, 3]);
   for (const exchange of journal.exchanges()) vhost.restoreExchange(exchange);
-  const found = { ...noMessages, ready: new FloatRing() };
-  for (const handle of [7, 8]) found.ready.push(handle);
+  const found = new FoundMessages(false);
+  for (const handle of [7, 8]) found.add(handle, false, 0, 0, noTerms);
   vhost.restoreKept("x", 1, found);
-  vhost.restoreKept("y", 2, noMessages);
+  vhost.restoreKept("y", 2, new FoundMessages(false));
   assert.deepEqual(happened(), [
     "start v amq.topic 3",
     "wanted false",

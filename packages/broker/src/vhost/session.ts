@@ -190,6 +190,7 @@ export class Session {
     const found = vhost.queue(name);
     if (found !== undefined) {
       checkQueueEquivalence(found, declaration, this.#owner(declaration), vhost.name);
+      found.touch();
       return found;
     }
     const deadLetters = this.#exchangeArgument(

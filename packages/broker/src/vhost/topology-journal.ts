@@ -15,6 +15,8 @@ import {
   exchangeRecords,
   type MetadataChange,
   type MetadataStore,
+  operatorPolicyRecords,
+  policyRecords,
   prepareTopology,
   queueNumberCounter,
   queueRecords,
@@ -111,6 +113,13 @@ export class TopologyJournal {
     for (const record of bindingRecords.scan(this.#store)) {
       yield { ...record, arguments: decodeArguments(record.arguments) };
     }
+  }
+
+  /** Whether any queue may have to obey one. */
+  hasPolicies(): boolean {
+    for (const _ of policyRecords.scan(this.#store)) return true;
+    for (const _ of operatorPolicyRecords.scan(this.#store)) return true;
+    return false;
   }
 
   // What is saved

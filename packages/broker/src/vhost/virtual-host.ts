@@ -6,21 +6,23 @@
  * Without a journal nothing is saved, and durable is a word.
  */
 
-import { KeyedTurns } from "@haremq/kernel";
+import { type Clock, KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
-import type { FoundMessages } from "../broker-data.ts";
 import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-feature.ts";
 import { ExchangeTypes } from "../exchange/exchange-types.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
+import type { FoundMessages } from "../found-messages.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import type { PolicyTable } from "../policy/policy-table.ts";
 import { VirtualHostPolicies } from "../policy/virtual-host-policies.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
 import type { Queue, QueueSpec } from "../queue/queue.ts";
+import type { DeadLetter, QueueHost } from "../queue/queue-host.ts";
 import { isStream } from "../queue/queue-types.ts";
 import type { Streams } from "../queue/stream/streams.ts";
+import { DeadLetters } from "./dead-letters.ts";
 import { ExchangeFeatures, noStoreNumbers } from "./exchange-features.ts";
 import {
   isDurableBinding,
@@ -43,11 +45,12 @@ const predeclared: readonly (readonly [name: string, type: string, internal: boo
   ["amq.rabbitmq.trace", "topic", true],
 ];
 
-export class VirtualHost {
+export class VirtualHost implements QueueHost {
   readonly name: string;
   readonly topology: Topology<Queue>;
   readonly #messages: MessageStore;
   readonly #streams: Streams;
+  readonly #deadLetters: DeadLetters;
   readonly #journal: TopologyJournal | undefined;
   readonly #features: ExchangeFeatures;
   readonly #policies: VirtualHostPolicies;
@@ -67,6 +70,9 @@ export class VirtualHost {
     this.topology = new Topology<Queue>(exchangeTypes);
     this.#messages = messages;
     this.#streams = streams;
+    this.#deadLetters = new DeadLetters(this.topology, messages, (queue, exchange) =>
+      this.onDeadLetterCycle(queue, exchange),
+    );
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
     const { topology } = this;
@@ -81,6 +87,23 @@ export class VirtualHost {
       const added = topology.addExchange({ ...spec, arguments: args }, policy);
       this.#features.begin(added, journal?.storeNumbers(name, exchange) ?? noStoreNumbers);
     }
+  }
+
+  /** Dead letters of the queue would go round for ever, and were dropped. */
+  onDeadLetterCycle: (queue: Queue, exchange: string) => void = () => undefined;
+
+  get clock(): Clock {
+    return this.#streams.clock;
+  }
+
+  moveDeadLetter(letter: DeadLetter): boolean {
+    const nowMs = this.clock.wallMs();
+    this.#messages.nowMs = nowMs;
+    return this.#deadLetters.move(letter, nowMs);
+  }
+
+  expire(queue: Queue): void {
+    this.expireQueue(queue);
   }
 
   exchange(name: string): Exchange | undefined {
@@ -104,11 +127,6 @@ export class VirtualHost {
   /** Work on one name takes turns, as long as a change may have to wait for the disk. */
   exclusively<T>(name: string, work: () => Promise<T>): Promise<T> {
     return this.#journal === undefined ? work() : this.#turns.take(name, work);
-  }
-
-  /** Resolves when all that was restored is as it was. */
-  async ready(): Promise<void> {
-    await this.#features.ready();
   }
 
   /** Throws what an exchange must not be declared with. */
@@ -151,7 +169,7 @@ export class VirtualHost {
     const numbered = { ...spec, storeNumber };
     const queue = isStream(spec.arguments)
       ? await this.#streams.create(numbered)
-      : new ClassicQueue(numbered, this.#messages);
+      : new ClassicQueue(numbered, this.#messages, this);
     this.#addQueue(queue);
     return queue;
   }
@@ -239,17 +257,14 @@ export class VirtualHost {
   }
 
   /** Gives an exchange back what was kept for it under this number. */
-  restoreKept(exchange: string, number: number, { delivered, ready }: FoundMessages): void {
+  restoreKept(exchange: string, number: number, messages: FoundMessages): void {
     const node = this.topology.exchange(exchange);
     const feature = node === undefined ? undefined : this.#features.find(node, number);
-    for (const handles of [delivered, ready]) {
-      while (handles.length > 0) {
-        const handle = handles.shift();
-        this.#messages.noteRestored();
-        if (feature === undefined) this.#messages.settle(handle, number);
-        else feature.restore(handle);
-      }
-    }
+    messages.giveTo(({ handle }) => {
+      this.#messages.noteRestored();
+      if (feature === undefined) this.#messages.settle(handle, number);
+      else feature.restore(handle);
+    }, this.clock.wallMs());
   }
 
   restoreQueue(saved: SavedQueue): Queue {
@@ -263,7 +278,7 @@ export class VirtualHost {
     };
     const queue = isStream(spec.arguments)
       ? this.#streams.restore(spec)
-      : new ClassicQueue(spec, this.#messages);
+      : new ClassicQueue(spec, this.#messages, this);
     this.#addQueue(queue);
     return queue;
   }

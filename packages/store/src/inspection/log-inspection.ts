@@ -77,7 +77,7 @@ export async function inspectLog(options: LogInspectionOptions): Promise<LogRepo
     directory: join(directory, "quarantine"),
     onDamage: (text) => damage.push(text),
   });
-  const onMessage = (queue: number, _handle: number, _user: number, wasDelivered: boolean) => {
+  const onMessage = (queue: number, _handle: number, wasDelivered: boolean) => {
     if (!hasQueue(queue)) return false;
     const counts = messages.get(queue) ?? { ready: 0, delivered: 0 };
     messages.set(queue, counts);

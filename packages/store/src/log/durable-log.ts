@@ -30,7 +30,13 @@ export interface DurableLogOptions {
   /** Other than the usual sizes, for tests. */
   readonly sizes?: LogSizes;
   /** See Recovery: a record that was found, and a queue that it is meant for. */
-  onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
+  onMessage(
+    queue: number,
+    handle: number,
+    wasDelivered: boolean,
+    words: Int32Array,
+    notedAt: number,
+  ): boolean;
   onDurable(): void;
   onFault(error: Error | undefined): void;
   /** Something was found damaged; for the log and the operator. */

@@ -47,9 +47,16 @@ export interface RecoveryOptions {
   readonly quarantine: Quarantine;
   /**
    * Called for each record and each queue that it is still meant for, in the order in which they
-   * were appended. Returns whether the queue exists; otherwise the record is not kept for it.
+   * were appended. Returns whether the queue exists; otherwise the record is not kept for it. The
+   * last three of its user's words begin at words[notedAt].
    */
-  onMessage(queue: number, handle: number, userWord: number, wasDelivered: boolean): boolean;
+  onMessage(
+    queue: number,
+    handle: number,
+    wasDelivered: boolean,
+    words: Int32Array,
+    notedAt: number,
+  ): boolean;
 }
 
 /**
@@ -316,9 +323,9 @@ export class Recovery {
     segment.restore(units, lengths, index.tail);
     segment.fileBytes = index.isCompact ? bytes : index.tail;
     count = 0;
-    index.forEach((unit, _length, kindAndTargets, user, words, queuesAt) => {
+    index.forEach((unit, _length, kindAndTargets, words, notedAt, queuesAt) => {
       const queuesEnd = queuesAt + (kindAndTargets >>> 8);
-      this.#revive(segment, count++, unit, user, words, queuesAt, queuesEnd, settled);
+      this.#revive(segment, count++, unit, words, notedAt, queuesAt, queuesEnd, settled);
     });
     this.#finish(segment, settled);
   }
@@ -337,8 +344,8 @@ export class Recovery {
       if (isBookkeeping(kind)) continue;
       const queuesAt = word + (headBytes >>> 2);
       const queuesEnd = queuesAt + (words[word + kindWord]! >>> 8);
-      const user = words[word + userWord + 3]!;
-      this.#revive(segment, i, unit, user, words, queuesAt, queuesEnd, settled);
+      const notedAt = word + userWord + 1;
+      this.#revive(segment, i, unit, words, notedAt, queuesAt, queuesEnd, settled);
     }
     segment.abandoned = found.generations.map((each) => found.recordsPath(each));
     segment.abandonedBytes = tail;
@@ -387,8 +394,8 @@ export class Recovery {
     segment: Segment,
     index: number,
     unit: number,
-    user: number,
     words: Int32Array,
+    notedAt: number,
     queuesAt: number,
     queuesEnd: number,
     settled: Settled,
@@ -399,7 +406,8 @@ export class Recovery {
       const queue = words[i]!;
       if (queue === noQueue || settled.has(unit, queue)) continue;
       const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
-      if (!onMessage(queue, log.handleOf(segment, unit), user, wasDelivered)) continue;
+      const handle = log.handleOf(segment, unit);
+      if (!onMessage(queue, handle, wasDelivered, words, notedAt)) continue;
       references++;
       if (wasDelivered) settled.marked.set(queue, unit);
     }

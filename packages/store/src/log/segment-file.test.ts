@@ -20,7 +20,7 @@ interface Entry {
   readonly unit: number;
   readonly bytes: number;
   readonly kind: number;
-  readonly user: number;
+  readonly noted: number[];
   readonly queues: readonly number[];
 }
 
@@ -30,7 +30,7 @@ const entries = fc.array(
       unit: fc.nat(),
       bytes: fc.nat(),
       kind: fc.constantFrom(RecordKind.Message, RecordKind.Grouped, RecordKind.Settlements),
-      user: fc.integer(),
+      noted: fc.tuple(fc.integer(), fc.integer(), fc.integer()),
       queues: fc.array(fc.nat(), { maxLength: 4 }),
     },
     { noNullPrototype: true },
@@ -40,25 +40,26 @@ const entries = fc.array(
 
 function encodeIndex(all: readonly Entry[], tail: number, isCompact: boolean): Buffer {
   const writer = new IndexWriter();
-  for (const { unit, bytes, kind, user, queues } of all) {
-    const words = Int32Array.of(-1, -1, ...queues);
-    writer.add(unit, bytes, kindAndTargets(kind, queues.length), user, words, 2);
+  for (const { unit, bytes, kind, noted, queues } of all) {
+    const words = Int32Array.of(-1, ...noted, -1, ...queues);
+    writer.add(unit, bytes, kindAndTargets(kind, queues.length), words, 1, 5);
   }
   return Buffer.from(writer.finish(tail, isCompact));
 }
 
 function entriesOf(index: SegmentIndex): Entry[] {
   const all: Entry[] = [];
-  index.forEach((unit, bytes, kindWord, user, words, queuesAt) => {
+  index.forEach((unit, bytes, kindWord, words, notedAt, queuesAt) => {
     const queues = [...words.subarray(queuesAt, queuesAt + (kindWord >>> 8))];
-    all.push({ unit, bytes, kind: kindWord & 0xff, user, queues });
+    const noted = [words[notedAt]!, words[notedAt + 1]!, words[notedAt + 2]!] as const;
+    all.push({ unit, bytes, kind: kindWord & 0xff, noted: [...noted], queues });
   });
   return all;
 }
 
 const someEntries: Entry[] = [
-  { unit: 0, bytes: 40, kind: RecordKind.Message, user: -5, queues: [7] },
-  { unit: 5, bytes: 64, kind: RecordKind.Message, user: 9, queues: [7, 8, 9] },
+  { unit: 0, bytes: 40, kind: RecordKind.Message, noted: [-5, 1, 2], queues: [7] },
+  { unit: 5, bytes: 64, kind: RecordKind.Message, noted: [9, 0, -1], queues: [7, 8, 9] },
 ];
 
 const pairs = fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 20 });

@@ -8,7 +8,7 @@
  *
  *     index:   | magic | flags | tail | count | length | entries' checksum | head's checksum | 0 |
  *              | entry | entry | ...
- *     entry:   | unit | bytes | kind and targets | user's fourth word | queue number ... |
+ *     entry:   | unit | bytes | kind and targets | user's words 1, 2, 3 | queue number ... |
  *     batch:   | magic and count | checksum | unit | queue number | unit | queue number | ...
  *
  * The number after the first dot counts how often the segment was written anew; its records' units
@@ -43,7 +43,7 @@ export function parseSegmentFileName(name: string): SegmentFileName | undefined 
   };
 }
 
-const indexMagic = 0x31584948; // "HIX1"
+const indexMagic = 0x32584948; // "HIX2"
 const headWords = 8;
 const flagsAt = 1;
 const tailAt = 2;
@@ -51,7 +51,10 @@ const countAt = 3;
 const lengthAt = 4;
 const entriesChecksumAt = 5;
 const headChecksumAt = 6;
-const entryHeadWords = 4;
+/** Of its user's words, the index has all but the first. */
+export const notedWords = 3;
+const notedAt = 3;
+const entryHeadWords = notedAt + notedWords;
 
 export const indexHeadBytes = headWords * 4;
 
@@ -64,14 +67,15 @@ export const IndexFlag = {
 } as const;
 
 /**
- * Receives the records of an index: their queue numbers are words[queuesAt, queuesAt + targets).
+ * Receives the records of an index: what is noted of them begins at words[notedAt], and their queue
+ * numbers are words[queuesAt, queuesAt + targets).
  */
 export type IndexVisitor = (
   unit: number,
   bytes: number,
   kindAndTargets: number,
-  userWord: number,
   words: Int32Array,
+  notedAt: number,
   queuesAt: number,
 ) => void;
 
@@ -86,8 +90,8 @@ export class IndexWriter {
     unit: number,
     bytes: number,
     kindAndTargets: number,
-    userWord: number,
     words: Int32Array,
+    notedFrom: number,
     queuesAt: number,
   ): void {
     const targets = kindAndTargets >>> 8;
@@ -102,7 +106,7 @@ export class IndexWriter {
     into[start] = unit;
     into[start + 1] = bytes;
     into[start + 2] = (kindAndTargets & 0xff) | ((at - start - entryHeadWords) << 8);
-    into[start + 3] = userWord;
+    for (let i = 0; i < notedWords; i++) into[start + notedAt + i] = words[notedFrom + i]!;
     this.#length = at;
     this.#count++;
     if ((kindAndTargets & 0xff) === RecordKind.Settlements) this.#flags |= IndexFlag.Settlements;
@@ -173,7 +177,7 @@ export class SegmentIndex {
     for (let i = 0; i < this.count; i++) {
       const kindAndTargets = words[at + 2]!;
       const queuesAt = at + entryHeadWords;
-      visit(words[at]!, words[at + 1]!, kindAndTargets, words[at + 3]!, words, queuesAt);
+      visit(words[at]!, words[at + 1]!, kindAndTargets, words, at + notedAt, queuesAt);
       at = queuesAt + (kindAndTargets >>> 8);
     }
   }

@@ -114,6 +114,7 @@ export function noteSettled(segment: Segment, unit: number, queue: number): void
 /** Adds a record that lies at its unit. */
 export function addToIndex(index: IndexWriter, words: Int32Array, unit: number): void {
   const word = unit << 1;
-  const user = words[word + userWord + 3]!;
-  index.add(unit, words[word + bytesWord]!, words[word + kindWord]!, user, words, word + headEnd);
+  const kindAndTargets = words[word + kindWord]!;
+  const notedFrom = word + userWord + 1;
+  index.add(unit, words[word + bytesWord]!, kindAndTargets, words, notedFrom, word + headEnd);
 }

@@ -29,7 +29,7 @@ import type { Consumer } from "../../consumer/consumer.ts";
 import { type DurableWaiter, type MessageStore, Viewed } from "../../message/message-store.ts";
 import { MessageView, unstored } from "../../message/message-view.ts";
 import { type EffectivePolicy, noPolicy } from "../../policy/effective-policy.ts";
-import type { PulledMessage, Queue, QueueCounts, QueueSpec } from "../queue.ts";
+import type { PulledMessage, Queue, QueueCounts, QueueSpec, RestoredMessage } from "../queue.ts";
 import { retentionOf, segmentBytesOf, streamStart } from "./stream-arguments.ts";
 import { StreamCursor } from "./stream-cursor.ts";
 import { appendMessage, viewRecord } from "./stream-record.ts";
@@ -49,6 +49,7 @@ export class StreamQueue implements Queue, DurableWaiter {
   readonly arguments: FieldTable;
   readonly singleActiveConsumer = false;
   readonly storeNumber: number;
+  readonly keepsRejected = false;
   readonly keepsAll = true;
   readonly deliversCopies = true;
   deleted = false;
@@ -132,18 +133,25 @@ export class StreamQueue implements Queue, DurableWaiter {
 
   // Publishing
 
-  publish(view: MessageView): void {
+  touch(): void {}
+
+  isFull(): boolean {
+    return false;
+  }
+
+  publish(view: MessageView): boolean {
     this.#published++;
     if (this.storeNumber !== 0) {
       const handle = this.#messages.keep(view);
       if (this.#isTakingBacklog) {
         this.#backlog.push(handle);
-        return;
+        return true;
       }
       this.#handles.push(handle);
     }
     appendMessage(this.#log, view, this.#streams.clock.wallMs());
     if (!this.#isMarkDue) this.#markSoon();
+    return true;
   }
 
   /**
@@ -199,7 +207,7 @@ export class StreamQueue implements Queue, DurableWaiter {
 
   // What a restart finds
 
-  restore(handle: number, _wasDelivered: boolean): void {
+  restore({ handle }: RestoredMessage): void {
     const messages = this.#messages;
     messages.noteRestored();
     if (!isAfter(messages.placeOf(handle), this.#log.lastPlace)) {
