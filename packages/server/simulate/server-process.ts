@@ -12,6 +12,8 @@ export interface ServerOptions {
   readonly directory: string;
   /** RabbitMQ's configuration keys. */
   readonly settings?: readonly string[];
+  /** A command that becomes the one behind it. */
+  readonly wrapper?: readonly string[];
 }
 
 const bin = fileURLToPath(new URL("../src/bin.ts", import.meta.url));
@@ -24,10 +26,11 @@ export class ServerProcess {
   /** What it has logged. */
   readonly lines: string[] = [];
 
-  constructor({ directory, settings = [] }: ServerOptions) {
+  constructor({ directory, settings = [], wrapper = [] }: ServerOptions) {
     const args = ["--port", "0", "--data-dir", directory];
     for (const setting of settings) args.push("--set", setting);
-    const child = spawn(process.execPath, [...flags, bin, ...args], {
+    const [command, ...rest] = [...wrapper, process.execPath, ...flags, bin, ...args];
+    const child = spawn(command!, rest, {
       stdio: ["ignore", "pipe", "pipe"],
     });
     this.#child = child;
@@ -43,6 +46,10 @@ export class ServerProcess {
       void this.ended.then(() => reject(new Error(`no start:\n${this.lines.join("\n")}`)));
     });
     this.#url.catch(() => {});
+  }
+
+  get pid(): number {
+    return this.#child.pid!;
   }
 
   /** Where it listens, once it does. Rejects if it ends before. */

@@ -82,6 +82,13 @@ function freshDirectory(): string {
   return mkdtempSync(join(folder, `${directories++}-`));
 }
 
+/** What is in a directory that has been locked, beside what is kept for the next lock. */
+function namesIn(directory: string): string[] {
+  const names = readdirSync(directory);
+  assert.ok(names.includes("lock.spare"));
+  return names.filter((name) => name !== "lock.spare").sort();
+}
+
 function lockIn(directory: string): Record<string, unknown> {
   return JSON.parse(readFileSync(join(directory, "lock"), "utf8"));
 }
@@ -125,9 +132,9 @@ describe("data directory lock", () => {
     );
     await first.free();
     assert.deepEqual(await second.lock(directory), { held: true, nodeId });
-    assert.deepEqual(readdirSync(directory).sort(), ["haremq.json", "lock"]);
+    assert.deepEqual(namesIn(directory), ["haremq.json", "lock"]);
     await second.free();
-    assert.deepEqual(readdirSync(directory), ["haremq.json"]);
+    assert.deepEqual(namesIn(directory), ["haremq.json"]);
   });
 
   test("is taken over after kill -9", async () => {
@@ -138,7 +145,7 @@ describe("data directory lock", () => {
     assert.equal(lockIn(directory).pid, first.pid, "the dead left its lock");
     assert.deepEqual(await second.lock(directory), { held: true, nodeId });
     assert.equal(lockIn(directory).pid, second.pid);
-    assert.deepEqual(readdirSync(directory).sort(), ["haremq.json", "lock"]);
+    assert.deepEqual(namesIn(directory), ["haremq.json", "lock"]);
   });
 
   test("is taken over from a zombie", onlyLinux, async () => {
@@ -209,7 +216,7 @@ describe("data directory lock", () => {
     lock.release();
     assert.equal(canLock(directory), false, "a second release does not free another's lock");
     next.release();
-    assert.deepEqual(readdirSync(directory), []);
+    assert.deepEqual(namesIn(directory), []);
   });
 
   test("is taken over when nobody can read it", () => {
@@ -217,7 +224,7 @@ describe("data directory lock", () => {
       const directory = freshDirectory();
       writeFileSync(join(directory, "lock"), text);
       assert.equal(canLock(directory), true);
-      assert.deepEqual(readdirSync(directory), []);
+      assert.deepEqual(namesIn(directory), []);
     }
   });
 
@@ -237,7 +244,7 @@ describe("data directory lock", () => {
     const { ino } = statSync(join(directory, "lock.heir-third"));
     leave(`lock.heir-inode-${ino}`, "\0");
     assert.equal(canLock(directory), true);
-    assert.deepEqual(readdirSync(directory).sort(), ["haremq.json", "lock.claim-unwritten"]);
+    assert.deepEqual(namesIn(directory), ["haremq.json", "lock.claim-unwritten"]);
   });
 
   test("is left to a living heir", () => {
@@ -249,7 +256,7 @@ describe("data directory lock", () => {
     writeFileSync(join(directory, "lock"), JSON.stringify(gone));
     writeFileSync(join(directory, "lock.heir-gone"), JSON.stringify(living));
     assert.equal(canLock(directory), false);
-    assert.deepEqual(readdirSync(directory).sort(), ["lock", "lock.heir-gone"]);
+    assert.deepEqual(namesIn(directory), ["lock", "lock.heir-gone"]);
   });
 
   test("goes to exactly one of many that come at once, whatever they find", async () => {

@@ -6,6 +6,8 @@
  *   lock            held; made by link(2), so it appears whole, and for one process only
  *   lock.claim-ID   what is linked, a moment before and after
  *   lock.heir-ID    held by the one process that may remove the lock ID, whose holder is dead
+ *   lock.spare      becomes the claim of a process that finds the disk full, where it could not
+ *                   write another: what fills the disk may be what it is started to consume
  *
  * Without the third file two newcomers could both find the dead one's lock, and the slower would
  * remove what the faster has just made. It is itself a lock, and is taken over in the same way when
@@ -13,7 +15,19 @@
  */
 
 import { randomUUID } from "node:crypto";
-import { linkSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  linkSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+  writeSync,
+} from "node:fs";
 import { join } from "node:path";
 import { DataDirectoryError } from "./data-directory-error.ts";
 import type { ProcessIdentity } from "./process-identity.ts";
@@ -21,6 +35,9 @@ import { isAlive, ownIdentity } from "./process-identity.ts";
 
 /** Files whose names begin so are the lock's. */
 export const lockName = "lock";
+
+/** More than any claim has: the rest is blank, so that each fits over each. */
+const claimBytes = 512;
 
 export interface DirectoryLock {
   /** Fine if it was released before. */
@@ -47,13 +64,15 @@ export function lockDirectory(directory: string): DirectoryLock {
   const own: Claim = { ...ownIdentity(), id: randomUUID() };
   const path = join(directory, lockName);
   const claimPath = `${path}.claim-${own.id}`;
-  writeFileSync(claimPath, `${JSON.stringify(own)}\n`);
+  const sparePath = `${path}.spare`;
   try {
+    writeClaim(claimPath, sparePath, own);
     acquire(directory, path, claimPath, own);
   } finally {
     rmSync(claimPath, { force: true });
   }
   removeLeftovers(directory, own);
+  keepSpare(sparePath);
   return {
     release: () => {
       if (readClaim(path)?.id === own.id) rmSync(path);
@@ -71,6 +90,47 @@ export function demandUnlocked(directory: string): void {
   if (holder?.pid !== undefined && isAlive(holder, ownIdentity())) {
     throw inUse(directory, path, holder);
   }
+}
+
+function writeClaim(path: string, sparePath: string, own: Claim): void {
+  const text = `${JSON.stringify(own)}\n`.padStart(claimBytes);
+  try {
+    writeFileSync(path, text);
+  } catch (error) {
+    // Another newcomer may have taken the spare.
+    if (!isSpaceError(error) || !tryRename(sparePath, path)) throw error;
+    const file = openSync(path, "r+");
+    try {
+      writeSync(file, text, 0);
+    } finally {
+      closeSync(file);
+    }
+  }
+}
+
+function tryRename(from: string, to: string): boolean {
+  try {
+    renameSync(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
+}
+
+/** Without one the lock is held all the same. */
+function keepSpare(path: string): void {
+  if (existsSync(path)) return;
+  try {
+    writeFileSync(path, " ".repeat(claimBytes));
+  } catch (error) {
+    rmSync(path, { force: true });
+    if (!isSpaceError(error)) throw error;
+  }
+}
+
+function isSpaceError(error: unknown): boolean {
+  return /^(ENOSPC|EDQUOT)$/.test((error as NodeJS.ErrnoException).code ?? "");
 }
 
 function acquire(directory: string, path: string, claimPath: string, own: Claim): void {

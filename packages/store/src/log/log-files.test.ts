@@ -366,6 +366,26 @@ test("a full disk recovers even if all that could not be written is dead by then
   assert.equal(rig.log.durablePosition, rig.log.position);
 });
 
+test("so does one where a file cannot grow, or a place cannot be written", async () => {
+  for (const fault of ["EFBIG", "EIO"]) {
+    const rig = await LogRig.open();
+    const handles = [rig.append("written")];
+    await rig.rest();
+    rig.disk.faults.inject({ operations: ["write"], path: /00000001\.0\.seg$/, fault });
+    handles.push(rig.append("not written"));
+    await rig.rest();
+    assert.equal((rig.durable.files.fault as DiskError).code, fault);
+    for (const handle of handles) rig.log.settle(handle, 1);
+    await rig.rest();
+    assert.equal(rig.durable.files.fault, undefined);
+    rig.append("in another file");
+    await rig.rest();
+    assert.equal(rig.log.durablePosition, rig.log.position);
+    await rig.restart(true);
+    assert.deepEqual(await rig.textsOf(1), ["in another file"]);
+  }
+});
+
 test("settlements that cannot be noted now are noted later, and hold up no record", async () => {
   const rig = await LogRig.open();
   const handle = rig.append("settled");

@@ -440,7 +440,7 @@ export class LogFiles implements LogDisk {
 
   /** Records could not be written: the next round is a while away. */
   #tryAgain(): void {
-    if (this.#fault !== undefined && isFull(this.#fault)) this.#log.endDeadTail();
+    this.#log.endDeadTail();
     this.#isScheduled = true;
     this.#timer?.cancel();
     this.#timer = undefined;
@@ -504,8 +504,4 @@ async function caught(promise: Promise<void>): Promise<DiskError | undefined> {
 function demandDiskError(error: unknown): DiskError {
   if (error instanceof DiskError) return error;
   throw error;
-}
-
-function isFull(error: Error): boolean {
-  return error instanceof DiskError && ["ENOSPC", "EDQUOT"].includes(error.code);
 }
