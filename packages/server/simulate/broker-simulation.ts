@@ -71,6 +71,9 @@ class BrokerSimulation {
     this.#segmentBytes = random.pick([1024, 4096, 4096, 65_536]);
     this.#memoryBytes = random.pick([2, 2, 5, 1000]) * this.#segmentBytes;
     this.#actions = this.#drawWeights();
+    this.#disk.faults.onFault = (operation, path) => {
+      if (operation === "sync" && path.endsWith(".ack")) this.#model.onFailedSync();
+    };
   }
 
   async run(): Promise<SimulationReport> {
@@ -503,6 +506,8 @@ class BrokerSimulation {
     let liveBytes = 0;
     let segments = 0;
     for (const segment of this.#life.data.messages.log.segments) {
+      // Groups have to stay then.
+      if (segment?.lacksSettlements === true) return;
       if (segment?.durability !== "durable") continue;
       liveBytes += segment.liveBytes;
       segments++;

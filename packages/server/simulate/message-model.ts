@@ -68,6 +68,7 @@ export interface FoundMessage {
 export class MessageModel {
   readonly #queues: ModelQueue[] = [];
   #transactions: ModelTransaction[] = [];
+  #isForgetful = false;
   #places = 0;
 
   addQueue(name: string, number: number): ModelQueue {
@@ -134,8 +135,8 @@ export class MessageModel {
     for (const message of this.#messages()) {
       if (!message.isDurable) continue;
       if (message.state === "open") message.isSafe = true;
-      else message.isNoted = true;
-      message.isMarkNoted = message.isMarked;
+      else message.isNoted = !this.#isForgetful;
+      message.isMarkNoted = message.isMarked && !this.#isForgetful;
     }
     for (const transaction of this.#transactions) {
       const { id, isAnswered, isRecovered } = transaction;
@@ -152,6 +153,15 @@ export class MessageModel {
         if (state === "settled" && isNoted) messages.delete(id);
       }
     }
+  }
+
+  /**
+   * What has been noted was to be made safe, and that has failed: the system can let go of it
+   * whenever it likes.
+   */
+  onFailedSync(): void {
+    this.#isForgetful = true;
+    this.onPowerLoss();
   }
 
   onPowerLoss(): void {

@@ -9,7 +9,8 @@
  * - What was settled in a group that is durable never comes back; and what was settled in a group
  *   that has not survived does.
  * - Any other settlement survives the end of the process once it was noted; over a power loss it
- *   may be forgotten.
+ *   may be forgotten, and so it may after a sync that failed: the system can let go of what it
+ *   could not write whenever it likes.
  * - A group survives as a whole or not at all.
  * - What was never delivered is not said to have been. What was delivered is said so, once that was
  *   noted, after the end of the process.
@@ -74,6 +75,7 @@ export class LogModel {
   #delivered = new Map<number, number>();
   /** ...and up to which it is known to survive the end of the process. */
   #deliveredNoted = new Map<number, number>();
+  #isForgetful = false;
   /** The power has gone at a level that promises nothing then. */
   mayLackAnything = false;
 
@@ -131,8 +133,15 @@ export class LogModel {
     for (const group of this.#groups) if (group.position <= position) group.isDurable = true;
   }
 
+  /** What has been noted was to be made safe, and that has failed. */
+  onFailedSync(): void {
+    this.#isForgetful = true;
+    this.onPowerLoss();
+  }
+
   /** The log is at rest: whatever was settled has been noted. */
   onRest(): void {
+    if (this.#isForgetful) return;
     for (const target of this.#allTargets()) if (target.state === "settled") target.isNoted = true;
     this.#deliveredNoted = new Map(this.#delivered);
   }

@@ -70,6 +70,9 @@ class LogSimulation {
     this.#appetite = random.pick([20, 50, 90]);
     this.#keepOneIn = random.pick([2, 10, 1000]);
     this.#faultsInThousand = random.pick([0, 0, 10, 40]);
+    this.#disk.faults.onFault = (operation, path) => {
+      if (operation === "sync" && path.endsWith(".ack")) this.#model.onFailedSync();
+    };
   }
 
   async run(): Promise<SimulationReport> {
@@ -371,6 +374,8 @@ class LogSimulation {
     let segments = 0;
     let largestBytes = segmentBytes;
     for (const segment of log.segments) {
+      // Groups have to stay then.
+      if (segment?.lacksSettlements === true) return;
       if (segment?.durability !== "durable") continue;
       liveBytes += segment.liveBytes;
       largestBytes = Math.max(largestBytes, segment.tail);

@@ -33,6 +33,8 @@ interface RuleState {
 export class FaultPlan {
   readonly #random: SeededRandom;
   #rules: RuleState[] = [];
+  /** Told of every operation that meets a fault. */
+  onFault: (operation: DiskOperation, path: string) => void = () => undefined;
 
   constructor(random: SeededRandom) {
     this.#random = random;
@@ -55,7 +57,9 @@ export class FaultPlan {
 
   /** The fault that this operation meets, if any. */
   draw(operation: DiskOperation, path: string): string | undefined {
-    return this.#rules.find((state) => this.#fires(state, operation, path))?.rule.fault;
+    const state = this.#rules.find((each) => this.#fires(each, operation, path));
+    if (state !== undefined) this.onFault(operation, path);
+    return state?.rule.fault;
   }
 
   #fires(state: RuleState, operation: DiskOperation, path: string): boolean {

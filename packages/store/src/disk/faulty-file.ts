@@ -49,7 +49,11 @@ export class FaultyFile implements DiskFile {
       operation: "sync",
       act: () => this.#history.sync(mark),
       fail: (fault) => {
-        this.#history.failSync(mark, this.#process.machine.hardware.random);
+        const { random } = this.#process.machine.hardware;
+        this.#history.failSync(mark, random);
+        // Where memory is short, what could not be written is gone at once.
+        const { image } = this.#node;
+        if (random.below(4) === 0) image.become(this.#history.evicted(image.size));
         throw new DiskError(fault, "sync", this.path);
       },
     });

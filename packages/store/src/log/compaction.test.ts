@@ -296,3 +296,17 @@ for (const [name, draw] of [
     await checkSpace(rig);
   });
 }
+
+test("a segment of whose settlements some have gone is left as it is", async () => {
+  const [rig, handles] = await filled(16);
+  rig.log.settle(handles[0]!, 1);
+  await rig.rest();
+  const sidecar = "log/00000001.ack";
+  await rig.overwrite(sidecar, Buffer.alloc((await rig.read(sidecar)).length));
+  for (const handle of handles.slice(1, 12)) rig.log.settle(handle, 1);
+  await rig.rest();
+  assert.deepEqual(await rig.files("pak"), []);
+  for (const handle of handles.slice(12)) rig.log.settle(handle, 1);
+  await rig.rest();
+  assert.ok(!(await rig.files()).includes("00000001.0.seg"), "the dead need no settlements");
+});

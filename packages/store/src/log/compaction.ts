@@ -63,7 +63,7 @@ export class Compaction {
   isDue(segment: Segment): boolean {
     if (!segment.isIndexed || segment.isBusy || segment.isDoomed) return false;
     // What is dead because of a group that is not safe yet may still be needed.
-    if (!this.#files.isFree(segment)) return false;
+    if (!this.#files.isFree(segment) || segment.lacksSettlements) return false;
     const { diskBytes, liveBytes } = segment;
     if (diskBytes <= 2 * liveBytes) return false;
     const liveShare = segment.liveRecords / segment.recordCount;
@@ -109,7 +109,7 @@ export class Compaction {
     try {
       const delivered = segment.hasSidecar ? await this.#takeSidecar(segment) : new Map();
       // A group may have settled some of them meanwhile.
-      if (!this.#files.isFree(segment)) return true;
+      if (!this.#files.isFree(segment) || segment.lacksSettlements) return true;
       const packed = packRecords(segment);
       const generation = segment.nextGeneration();
       await this.#write(segment.number, generation, packed);
@@ -154,10 +154,12 @@ export class Compaction {
   async #takeSidecar(segment: Segment): Promise<Map<number, number>> {
     const delivered = new Map<number, number>();
     const sidecar = await readWhole(this.#disk, this.#directory.pathIn(segment, "ack"));
-    decodeSettlements(sidecar.subarray(0, segment.sidecarBytes), (unit, queue) => {
+    const known = sidecar.subarray(0, segment.sidecarBytes);
+    const length = decodeSettlements(known, (unit, queue) => {
       if (unit >= 0) noteSettled(segment, unit, queue);
       else delivered.set(queue, Math.max(unit, delivered.get(queue) ?? unit));
     });
+    if (length < segment.sidecarBytes) segment.lacksSettlements = true;
     return delivered;
   }
 

@@ -105,6 +105,8 @@ export class Segment {
   notesBytes = 0;
   /** A sync of the sidecar has failed. */
   isSidecarSuspect = false;
+  /** After that, some of what was in it was gone: the groups that it was of have to stay. */
+  lacksSettlements = false;
   /** The removal of older files, which must be on the disk before the newer ones may go. */
   lastRemoval: FileRemoval | undefined;
   /** Nothing lives in it any more, and its files are to go. */

@@ -12,7 +12,7 @@
 import type { Disk, DiskFile } from "../disk/disk.ts";
 import { createAnew, type LogDirectory, readWhole } from "./log-directory.ts";
 import type { Segment } from "./segment.ts";
-import { encodeSettlements } from "./segment-file.ts";
+import { decodeSettlements, encodeSettlements } from "./segment-file.ts";
 
 /** More files than that are not kept open. */
 const openMax = 64;
@@ -55,6 +55,7 @@ export class Sidecars {
     for (const segment of [...this.#unsafe]) {
       if (segment.isCompacting) return false;
       if (!segment.isDoomed) await this.#sync(segment);
+      if (segment.lacksSettlements && !segment.isDoomed) return false;
       this.#unsafe.delete(segment);
     }
     await this.#directory.syncCreations();
@@ -114,12 +115,14 @@ export class Sidecars {
 
   /**
    * After a sync that failed, only what processes see is right, not what is on the disk, and no
-   * later sync of the same file changes that. So it is copied.
+   * later sync of the same file changes that. So it is copied; soon, for the system may let go of
+   * what it could not write.
    */
   async #renew(segment: Segment): Promise<void> {
     const path = this.#directory.pathIn(segment, "ack");
     await this.#close(segment);
-    const bytes = (await readWhole(this.#disk, path)).subarray(0, segment.sidecarBytes);
+    const found = (await readWhole(this.#disk, path)).subarray(0, segment.sidecarBytes);
+    const bytes = found.subarray(0, decodeSettlements(found, ignore));
     const copy = await createAnew(this.#disk, `${path}.new`);
     try {
       await copy.write(bytes, 0, bytes.length, 0);
@@ -129,6 +132,8 @@ export class Sidecars {
     }
     await this.#disk.rename(`${path}.new`, path);
     this.#directory.noteRename();
+    if (bytes.length < segment.sidecarBytes) segment.lacksSettlements = true;
+    segment.sidecarBytes = bytes.length;
     segment.isSidecarSuspect = false;
   }
 
@@ -139,3 +144,5 @@ export class Sidecars {
     await file?.close();
   }
 }
+
+function ignore(): void {}
