@@ -45,6 +45,9 @@ export class FaultyBroker {
   static async start(t: TestContext, options: FaultyBrokerOptions = {}): Promise<FaultyBroker> {
     const broker = new FaultyBroker(options);
     t.after(() => broker.#end());
+    // Whoever makes the data directory makes it safe, too.
+    await broker.disk.makeDirectory(dataDirectory);
+    await broker.disk.syncDirectory("/");
     await broker.#start();
     return broker;
   }
