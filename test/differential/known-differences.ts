@@ -13,6 +13,8 @@ const continuation = "A second word of property flags is refused";
 const hashArguments = "hash-header and hash-property of other types";
 const ring = "A queue is on the hash ring while it has a binding";
 
+const historyOrder = "A history is oldest first, to exchanges too";
+
 const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["framing: an unknown class", malformed],
   ["framing: an unknown method", malformed],
@@ -33,6 +35,14 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["handshake: tuning: channel-max 2047, frame-max 0, heartbeat 60", noLimit],
   ["consuming: single active: get", singleActive],
   ["plugin exchanges: x-consistent-hash: arguments of other types", hashArguments],
+  [
+    "plugin exchanges: x-recent-history: an exchange that is bound gets them by their keys",
+    historyOrder,
+  ],
+  [
+    "plugin exchanges: x-recent-history: an exchange that is bound has no use for one of them",
+    historyOrder,
+  ],
   ["plugin exchanges: x-consistent-hash: a queue that keeps one of its bindings", ring],
 ];
 

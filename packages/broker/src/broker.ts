@@ -14,6 +14,7 @@ import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
 import { ExchangeTypes } from "./exchange/exchange-types.ts";
+import { recentHistory } from "./exchange/recent-history.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
 import { Streams } from "./queue/stream/streams.ts";
@@ -55,7 +56,7 @@ export class Broker {
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
   /** What exchanges can do besides routing. */
-  readonly #features: readonly ExchangeFeature[] = [];
+  readonly #features: readonly ExchangeFeature[] = [recentHistory];
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;

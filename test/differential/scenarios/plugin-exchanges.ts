@@ -1,6 +1,7 @@
 /**
  * The exchange types of RabbitMQ's plugins. Where one is not enabled its scenarios are skipped:
- * rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange and rabbitmq_sharding have to be.
+ * rabbitmq_consistent_hash_exchange, rabbitmq_random_exchange,
+ * rabbitmq_recent_history_exchange and rabbitmq_sharding have to be.
  */
 
 import { area, type Scenario, scenario } from "../scenario.ts";
@@ -172,8 +173,84 @@ const random = ["x-random", "x-local-random"].flatMap((type) => [
   ),
 ]);
 
+const recent = "x-recent-history";
+const remembering = (length: unknown) => declare(recent, { "x-recent-history-length": length });
+const get = (name: string) => call("basic.get", { queue: name, noAck: true });
+
+const recentHistory = [
+  of(
+    recent,
+    "lengths",
+    eachAlone(
+      [
+        1,
+        0,
+        -1,
+        typed("b", 3),
+        typed("s", 3),
+        typed("l", 3),
+        typed("u", 3),
+        1.5,
+        "3",
+        true,
+      ].flatMap((length) => [remembering(length), remove]),
+    ),
+  ),
+  of(recent, "a queue gets the last messages when it is bound", [
+    remembering(3),
+    ...publishAll.slice(0, 5),
+    queue("~q"),
+    bind("~q"),
+    ...[1, 2, 3, 4].map(() => get("~q")),
+    ...publishAll.slice(5, 7),
+    ...[1, 2, 3].map(() => get("~q")),
+    bind("~q"),
+    get("~q"),
+    bind("~q", "other"),
+    ...[1, 2, 3, 4].map(() => get("~q")),
+  ]),
+  of(recent, "20 of them unless something else is said", [
+    declare(recent),
+    ...publishAll,
+    queue("~q"),
+    bind("~q"),
+    count("~q"),
+    get("~q"),
+  ]),
+  of(recent, "messages that are not to be remembered", [
+    declare(recent),
+    queue("~q"),
+    queue("~late"),
+    bind("~q"),
+    headered({ "x-recent-history-no-store": true }),
+    headered({ "x-recent-history-no-store": false }),
+    headered({ "x-recent-history-no-store": "true" }),
+    headered({ "x-recent-history-no-store": 1 }),
+    count("~q"),
+    bind("~late"),
+    count("~late"),
+    get("~late"),
+  ]),
+  of(recent, "an exchange that is bound gets them by their keys", [
+    declare(recent),
+    call("exchange.declare", { exchange: "~to", type: "topic", autoDelete: true }),
+    queue("~q"),
+    call("queue.bind", { queue: "~q", exchange: "~to", routingKey: "key.#" }),
+    ...publishAll.slice(0, 3),
+    call("exchange.bind", { source: "~x", destination: "~to" }),
+    ...[1, 2, 3, 4].map(() => get("~q")),
+  ]),
+  of(recent, "an exchange that is bound has no use for one of them", [
+    declare(recent),
+    call("exchange.declare", { exchange: "~to", type: "topic", autoDelete: true }),
+    publish("~x", "other", "1"),
+    call("exchange.bind", { source: "~x", destination: "~to" }),
+  ]),
+];
+
 export const pluginExchanges = area("plugin exchanges", [
   ...consistentHash,
   ...modulusHash,
   ...random,
+  ...recentHistory,
 ]);

@@ -9,6 +9,7 @@
 
 import type { MessageStore } from "../message/message-store.ts";
 import type { Queue } from "../queue/queue.ts";
+import type { Binding } from "./binding.ts";
 import type { Exchange, ExchangeSpec } from "./exchange.ts";
 import type { MessageTap } from "./message-tap.ts";
 import type { Topology } from "./topology.ts";
@@ -32,6 +33,15 @@ export interface FeaturePlace {
   readonly storeNumber: number;
 }
 
+/** Gives a destination what it is to get before it is bound. */
+export interface Introduction {
+  /**
+   * Undefined when it has everything up to this moment, so that it has to be bound within it.
+   * Otherwise call it again after the promise.
+   */
+  advance(): Promise<void> | undefined;
+}
+
 /** A feature at one exchange. */
 export interface RunningFeature {
   /** Attached to the exchange while the feature is wanted. */
@@ -40,6 +50,8 @@ export interface RunningFeature {
   restore(handle: number): void;
   /** Whether it is wanted, and how, may have changed; the tap has been attached or detached. */
   onPolicyChange(isWanted: boolean): void;
+  /** Somebody is about to be bound to the exchange who is not bound like that. */
+  introduce?(binding: Binding<Queue>): Introduction;
   /** The exchange is gone, and so is what was kept for it. */
   drop(): void;
   /** The broker ends; what is durable stays. */

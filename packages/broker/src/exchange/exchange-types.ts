@@ -11,6 +11,7 @@ import { fanoutType } from "./fanout.ts";
 import { headersType } from "./headers.ts";
 import { modulusHashType } from "./modulus-hash.ts";
 import { localRandomType, randomType } from "./random.ts";
+import { recentHistoryType } from "./recent-history.ts";
 import { topicType } from "./topic.ts";
 
 export class ExchangeTypes {
@@ -24,6 +25,7 @@ export class ExchangeTypes {
       headersType,
       consistentHashType,
       modulusHashType,
+      recentHistoryType,
       randomType(random),
       localRandomType(random),
     ]) {

@@ -7,10 +7,12 @@
  * exchange or, if a policy came later, before the feature starts.
  */
 
+import type { Binding } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type {
   ExchangeFeature,
   FeaturePlace,
+  Introduction,
   RunningFeature,
 } from "../exchange/exchange-feature.ts";
 import type { Topology } from "../exchange/topology.ts";
@@ -81,6 +83,15 @@ export class ExchangeFeatures {
   /** The feature as it runs at this exchange. */
   of(exchange: Exchange, feature: ExchangeFeature): RunningFeature | undefined {
     return this.#running.get(exchange)?.get(feature);
+  }
+
+  /** What somebody is to get who is about to be bound; undefined for nothing. */
+  introduce(binding: Binding<Queue>): Introduction | undefined {
+    for (const feature of this.#running.get(binding.source)?.values() ?? []) {
+      // No two features of an exchange do this.
+      if (feature.introduce !== undefined) return feature.introduce(binding);
+    }
+    return undefined;
   }
 
   stop(): void {

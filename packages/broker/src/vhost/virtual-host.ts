@@ -206,12 +206,12 @@ export class VirtualHost implements QueueHost {
     routingKey: string,
     args: FieldTable,
   ): Promise<void> {
-    if (this.#journal === undefined || !isDurableBinding(source, destination)) {
-      this.topology.bind(source, destination, routingKey, args);
-      return;
-    }
     const destinationKind = this.#isQueue(destination) ? "queue" : "exchange";
     const binding = { source, destination, destinationKind, routingKey, arguments: args } as const;
+    if (this.#journal === undefined || !isDurableBinding(source, destination)) {
+      await this.#bindNow(binding);
+      return;
+    }
     const identity = bindingIdentity(source.name, routingKey, args);
     await this.exclusively(`binding to ${destinationKind} ${destination.name} ${identity}`, () =>
       this.#bindDurably(this.#journal!, binding),
@@ -219,14 +219,32 @@ export class VirtualHost implements QueueHost {
   }
 
   async #bindDurably(journal: TopologyJournal, binding: Binding<Queue>): Promise<void> {
-    const { source, destination, routingKey } = binding;
-    const args = binding.arguments;
-    if (!this.#hasBothEnds(binding)) return;
-    if (this.topology.hasBinding(source, destination, routingKey, args)) return;
+    if (!this.#hasBothEnds(binding) || this.#isBound(binding)) return;
     await journal.saveBinding(savedBinding(this.name, binding));
     // Either end may have gone while this was saved.
-    if (this.#hasBothEnds(binding)) this.topology.bind(source, destination, routingKey, args);
-    else await journal.remove(this.name, { bindings: [binding] });
+    const isBound = await this.#bindNow(binding);
+    if (!isBound) await journal.remove(this.name, { bindings: [binding] });
+  }
+
+  /** Resolves to false if either end has gone. */
+  async #bindNow(binding: Binding<Queue>): Promise<boolean> {
+    const { source, destination, routingKey } = binding;
+    if (this.#hasBothEnds(binding) && !this.#isBound(binding)) {
+      const introduction = this.#features.introduce(binding);
+      let waits = introduction?.advance();
+      while (waits !== undefined) {
+        await waits;
+        if (!this.#hasBothEnds(binding)) return false;
+        waits = introduction?.advance();
+      }
+    }
+    if (!this.#hasBothEnds(binding)) return false;
+    this.topology.bind(source, destination, routingKey, binding.arguments);
+    return true;
+  }
+
+  #isBound({ source, destination, routingKey, arguments: args }: Binding<Queue>): boolean {
+    return this.topology.hasBinding(source, destination, routingKey, args);
   }
 
   #hasBothEnds({ source, destination }: Binding<Queue>): boolean {
