@@ -12,7 +12,7 @@ import { BenchError } from "./command-line.mjs";
 
 const sourceFolder = fileURLToPath(new URL("ampload", import.meta.url));
 const compilerOptions = ["-O2", "-pthread"];
-const runLimitMs = 900_000;
+const runLimitMs = 3_900_000;
 
 /** The path of the compiled generator. */
 export async function buildGenerator(compiler = process.env.CC ?? "cc") {

@@ -39,9 +39,18 @@ export function processName(pid) {
 
 /** Resident memory of the process and all its descendants, in MB; undefined without a /proc. */
 export function residentMb(pid) {
+  return sumOfStatus(pid, /^VmRSS:\s+(\d+) kB/m);
+}
+
+/** The most that each of them has ever had, as the kernel has counted. */
+export function peakResidentMb(pid) {
+  return sumOfStatus(pid, /^VmHWM:\s+(\d+) kB/m);
+}
+
+function sumOfStatus(pid, pattern) {
   if (!hasProcessFigures) return undefined;
   const kib = withDescendants(pid).map((each) => {
-    const [, text = "0"] = /^VmRSS:\s+(\d+) kB/m.exec(read(`/proc/${each}/status`)) ?? [];
+    const [, text = "0"] = pattern.exec(read(`/proc/${each}/status`)) ?? [];
     return Number(text);
   });
   return Math.round((kib.reduce((sum, each) => sum + each, 0) * 1024) / 1e6);

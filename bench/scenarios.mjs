@@ -2,21 +2,24 @@
 // project has set itself one, a goal. Read by every other file of the benchmark; the letters are
 // stable, so that results of different days can be compared.
 //
-// A goal is about the first target: rate (consumed messages a second), kibPerConnection, startS and
-// idleMb hold by themselves; rateRatio and cpuRatio compare it with RabbitMQ 3.10 in the same run,
+// A goal is about the first target: rate (consumed messages a second), kibPerConnection, startS,
+// idleMb and those of a backlog hold by themselves; rateRatio and cpuRatio compare it with RabbitMQ 3.10 in the same run,
 // cpuRatio being the processor time a message of RabbitMQ divided by ours.
 
 const durable1Kib = "--persistent --durable --size 1024";
+const durable100B = "--persistent --durable --size 100";
 const window200 = `${durable1Kib} --confirm 200 --prefetch 200`;
 
 /**
  * kind: "load" runs the generator for a window of time, repeatedly; the others are procedures in
  * procedures.mjs. steady: at a given rate, so that the time from publish to delivery is the
  * broker's and not that of a queue which grows as fast as the publisher can fill it. once: too
- * long, or too little scattered, to be repeated. needs: what a target must be given.
+ * long, or too little scattered, to be repeated. needs: what a target must be given. messages and
+ * survives: how large a backlog is, and whether it is to be there after restarts.
  *
  * @typedef {{ kind: string, title: string, load?: string, steady?: boolean, once?: boolean,
- *   needs?: string[], goal?: Record<string, number> }} Scenario
+ *   messages?: number, survives?: boolean, needs?: string[], goal?: Record<string, number> }}
+ *   Scenario
  * @type {Record<string, Scenario>}
  */
 export const scenarios = {
@@ -100,8 +103,33 @@ export const scenarios = {
   g: {
     kind: "backlog",
     title: "1,000,000 x 1 KiB backlog: publish, restart, kill -9, drain",
+    ...{ messages: 1_000_000, load: durable1Kib, survives: true },
     needs: ["start", "data"],
     once: true,
+    goal: { publishRate: 120_000, residentMb: 300, restartS: 2, drainRate: 150_000 },
+  },
+  g10: {
+    kind: "backlog",
+    title: "the same with 10,000,000 x 100 B",
+    ...{ messages: 10_000_000, load: durable100B, survives: true },
+    needs: ["start", "data"],
+    once: true,
+    goal: { residentMb: 400, restartS: 15 },
+  },
+  g100: {
+    kind: "backlog",
+    title: "the same with 100,000,000 x 100 B",
+    ...{ messages: 100_000_000, load: durable100B, survives: true },
+    needs: ["start", "data"],
+    once: true,
+  },
+  gt: {
+    kind: "backlog",
+    title: "10,000,000 x 100 B backlog, transient: publish, drain",
+    ...{ messages: 10_000_000, load: "--size 100", survives: false },
+    needs: ["data"],
+    once: true,
+    goal: { residentMb: 400 },
   },
 };
 

@@ -52,6 +52,11 @@ export function judgeGoal(goal, medians, comparison) {
     atMost(goal.kibPerConnection, known(medians?.kib_per_conn)),
     atMost(goal.startS, medians?.start_s),
     atMost(goal.idleMb, known(medians?.rss_idle_mb)),
+    atMost(goal.residentMb, known(medians?.rss_max_mb)),
+    atLeast(goal.publishRate, medians?.publish_s),
+    atMost(goal.restartS, medians?.restart_s),
+    atMost(goal.restartS, medians?.crash_restart_s),
+    atLeast(goal.drainRate, medians?.drain_s),
   ].filter((part) => part !== "none");
   if (parts.includes(false)) return false;
   return parts.includes(undefined) ? undefined : true;

@@ -86,7 +86,7 @@ const cells = {
   backlog: (medians) => [
     `publish ${whole(medians.publish_s)}/s`,
     when(medians.rss_max_mb, (mb) => `${whole(mb)} MB at most`),
-    `restart ${medians.restart_s} s, after kill -9 ${medians.crash_restart_s} s`,
+    when(medians.restart_s, (s) => `restart ${s} s, after kill -9 ${medians.crash_restart_s} s`),
     when(medians.drain_s, (rate) => `drain ${whole(rate)}/s`),
   ],
 };
@@ -124,6 +124,10 @@ function formatGoal(goal, medians, comparison) {
     when(goal.kibPerConnection, (kib) => `${kib} KiB`),
     when(goal.startS, (seconds) => `${seconds} s`),
     when(goal.idleMb, (mb) => `${mb} MB`),
+    when(goal.publishRate, (rate) => `publish ${whole(rate)}/s`),
+    when(goal.residentMb, (mb) => `${mb} MB`),
+    when(goal.restartS, (seconds) => `restart ${seconds} s`),
+    when(goal.drainRate, (rate) => `drain ${whole(rate)}/s`),
   ].filter((part) => part !== undefined);
   const verdict = judgeGoal(goal, medians, comparison);
   const word = verdict === undefined ? "" : verdict ? ": met" : ": **missed**";

@@ -7,7 +7,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { BenchError, splitCommand } from "./command-line.mjs";
 import { awaitHandshake, productOf, shakeHands } from "./handshake.mjs";
-import { findListener, hasProcessFigures, processName, residentMb } from "./process-tree.mjs";
+import {
+  findListener,
+  hasProcessFigures,
+  peakResidentMb,
+  processName,
+  residentMb,
+} from "./process-tree.mjs";
 
 const startLimitMs = 180_000;
 const stopLimitMs = 120_000;
@@ -63,6 +69,11 @@ export class Target {
 
   get residentMb() {
     return this.pid === 0 ? undefined : residentMb(this.pid);
+  }
+
+  /** The most since its processes began. */
+  get peakResidentMb() {
+    return this.pid === 0 ? undefined : peakResidentMb(this.pid);
   }
 
   /** Makes sure that the broker runs, and finds out what it is. Returns a remark for the report. */

@@ -260,11 +260,27 @@ describe("the benchmark's table", () => {
     const start = [{ label: "k", start_s: 0.6, rss_idle_mb: 59 }];
     assert.match(lastRow("k", start, []), /\| 0\.60 s, 59 MB \|.*\*\*missed\*\* \|$/);
     const backlog = { publish_s: 120_000.4, restart_s: 1.5, crash_restart_s: 1.75 };
-    const row = lastRow("g", [{ label: "g", ...backlog, drain_s: 150_000 }], []);
+    const figures = { label: "g", ...backlog, drain_s: 150_000, rss_max_mb: 299 };
     assert.match(
-      row,
-      /publish 120,000\/s, restart 1\.5 s, after kill -9 1\.75 s, drain 150,000\/s/,
+      lastRow("g", [figures], []),
+      /publish 120,000\/s, 299 MB .*, restart 1\.5 s, after kill -9 1\.75 s, drain 150,000\/s/,
     );
+  });
+
+  it("judges a backlog by its rates, its memory and both restarts", () => {
+    const good = { publish_s: 130_000, restart_s: 1.5, crash_restart_s: 2, drain_s: 150_000 };
+    const verdict = (figures: object): string =>
+      lastRow("g", [{ label: "g", rss_max_mb: 300, ...good, ...figures }], []);
+    assert.match(verdict({}), /300 MB, restart 2 s, drain 150,000\/s: met \|$/);
+    for (const bad of [
+      { publish_s: 119_000 },
+      { rss_max_mb: 301 },
+      { restart_s: 2.1 },
+      { crash_restart_s: 2.1 },
+      { drain_s: 149_999 },
+    ]) {
+      assert.match(verdict(bad), /\*\*missed\*\* \|$/, JSON.stringify(bad));
+    }
   });
 
   it("replaces the block of a document and nothing else", () => {
