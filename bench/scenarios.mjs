@@ -3,8 +3,8 @@
 // stable, so that results of different days can be compared.
 //
 // A goal is about the first target: rate (consumed messages a second), kibPerConnection, startS,
-// idleMb and those of a backlog hold by themselves; rateRatio and cpuRatio compare it with RabbitMQ 3.10 in the same run,
-// cpuRatio being the processor time a message of RabbitMQ divided by ours.
+// idleMb and those of a backlog hold by themselves; rateRatio and cpuRatio compare it with RabbitMQ
+// 3.10 in the same run, cpuRatio being the processor time a message of RabbitMQ divided by ours.
 
 const durable1Kib = "--persistent --durable --size 1024";
 const durable100B = "--persistent --durable --size 100";
