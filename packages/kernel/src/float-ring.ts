@@ -1,5 +1,5 @@
 /**
- * A growable first-in first-out ring of float64 numbers: a queue's message positions.
+ * A growable first-in first-out queue of float64 numbers: a queue's message positions.
  *
  * HOT: one `push` and one `shift` per message. Eight bytes a number, no object, no boxing; an
  * unused ring costs no array at all, because a broker may hold 50,000 idle queues.
@@ -9,54 +9,92 @@
  *   └───┴───┴───┴───┴───┴───┴───┴───┘
  *         ▲ tail      ▲ head
  *
+ * That is all of a short one. In a long one it is the front, which does not grow any more; what
+ * comes behind it is packed, chunk by chunk, until its turn comes. Nothing is copied as it grows,
+ * and what it costs is about what packed numbers cost.
+ *
+ *   ┌────────────────┐  ┌────────┐ ┌────────┐ ┌────────┐  ┌────────────────┐
+ *   │ front: a ring  │  │ packed │ │ packed │ │ packed │  │ back: an array │ <- push
+ *   └────────────────┘  └────────┘ └────────┘ └────────┘  └────────────────┘
+ *
  * Reading what is not there gives NaN. A ring that runs empty after it had grown large gives its
- * memory back.
+ * memory back. Memory beyond what an empty ring may keep is counted in `memory`, so a ring that is
+ * dropped has to be empty.
  */
+
+import type { ByteCount } from "./byte-count.ts";
+import { PackedNumbers } from "./packed-numbers.ts";
 
 const EMPTY = new Float64Array(0);
 const FIRST_CAPACITY = 8;
 /** What an empty ring may keep: 8 KiB. Growing beyond it again costs each push a constant. */
 const KEPT_CAPACITY = 1024;
+/** The front, the back, and each chunk between them have room for so many numbers: 64 KiB. */
+export const CHUNK_LENGTH = 8192;
 
 export class FloatRing {
   #values: Float64Array = EMPTY;
   #mask = -1;
   #head = 0;
-  #length = 0;
+  /** Numbers in the front. There are none behind it while it is empty. */
+  #frontLength = 0;
+  /** A push finds its place in the front if that is no longer than this: never if -1. */
+  #frontLast = -1;
+  /** Numbers behind the front. */
+  #behindLength = 0;
+  /** The middle, each with CHUNK_LENGTH numbers. */
+  #packed: PackedNumbers[] = [];
+  #back: Float64Array = EMPTY;
+  #backLength = 0;
+  readonly #memory: ByteCount | undefined;
+  /** What is counted there. */
+  #countedBytes = 0;
 
-  get length(): number {
-    return this.#length;
+  constructor(memory?: ByteCount) {
+    this.#memory = memory;
   }
 
-  /** How many numbers fit before the ring has to grow. */
-  get capacity(): number {
-    return this.#values.length;
+  get length(): number {
+    return this.#frontLength + this.#behindLength;
+  }
+
+  /** Memory that the numbers take. */
+  get bytes(): number {
+    const packed = this.#packed.reduce((sum, { bytes }) => sum + bytes, 0);
+    return this.#values.byteLength + packed + this.#back.byteLength;
   }
 
   push(value: number): void {
-    if (this.#length > this.#mask) this.#grow();
-    this.#values[(this.#head + this.#length) & this.#mask] = value;
-    this.#length++;
+    if (this.#frontLength > this.#frontLast) {
+      this.#pushBeyond(value);
+      return;
+    }
+    this.#values[(this.#head + this.#frontLength) & this.#mask] = value;
+    this.#frontLength++;
   }
 
   /** Takes the oldest number out. */
   shift(): number {
-    if (this.#length === 0) return Number.NaN;
+    if (this.#frontLength === 0) return Number.NaN;
     const value = this.#values[this.#head] as number;
     this.#head = (this.#head + 1) & this.#mask;
-    if (--this.#length === 0 && this.#mask >= KEPT_CAPACITY) this.clear();
+    if (--this.#frontLength === 0 && this.#mask >= KEPT_CAPACITY) this.#refill();
     return value;
   }
 
   /** The oldest number, which stays. */
   peek(): number {
-    return this.#length === 0 ? Number.NaN : (this.#values[this.#head] as number);
+    return this.#frontLength === 0 ? Number.NaN : (this.#values[this.#head] as number);
   }
 
   /** The number that `index` shifts from now would be the oldest. */
   at(index: number): number {
-    if (!(index >= 0 && index < this.#length)) return Number.NaN;
-    return this.#values[(this.#head + index) & this.#mask] as number;
+    if (!(index >= 0 && index < this.length)) return Number.NaN;
+    if (index < this.#frontLength) return this.#values[(this.#head + index) & this.#mask] as number;
+    const behind = index - this.#frontLength;
+    const packed = this.#packed[Math.floor(behind / CHUNK_LENGTH)];
+    if (packed !== undefined) return packed.at(behind % CHUNK_LENGTH);
+    return this.#back[behind % CHUNK_LENGTH] as number;
   }
 
   /** Replaces the number that `at(index)` gives. */
@@ -67,23 +105,84 @@ export class FloatRing {
 
   clear(): void {
     this.#head = 0;
-    this.#length = 0;
-    if (this.#mask >= KEPT_CAPACITY) {
-      this.#values = EMPTY;
-      this.#mask = -1;
+    this.#frontLength = 0;
+    if (this.#mask < KEPT_CAPACITY) return;
+    this.#values = EMPTY;
+    this.#mask = -1;
+    this.#frontLast = -1;
+    this.#behindLength = 0;
+    this.#packed = [];
+    this.#back = EMPTY;
+    this.#backLength = 0;
+    this.#count(-this.#countedBytes);
+  }
+
+  /** The front is full, or there is something behind it. */
+  #pushBeyond(value: number): void {
+    if (this.#backLength === this.#back.length) {
+      if (this.#values.length < CHUNK_LENGTH) {
+        this.#grow();
+        this.push(value);
+        return;
+      }
+      if (this.#backLength === 0) this.#takeBack();
+      else this.#packBack();
     }
+    this.#back[this.#backLength++] = value;
+    this.#behindLength++;
+    this.#frontLast = -1;
   }
 
   #grow(): void {
     const old = this.#values;
     const capacity = old.length === 0 ? FIRST_CAPACITY : old.length * 2;
-    // The mask is an int32; 2^30 entries are 8 GiB, far beyond what queues keep in memory.
-    if (capacity > 2 ** 30) throw new RangeError("FloatRing is full");
     const values = new Float64Array(capacity);
     values.set(old.subarray(this.#head));
     values.set(old.subarray(0, this.#head), old.length - this.#head);
     this.#values = values;
     this.#mask = capacity - 1;
+    this.#frontLast = capacity - 1;
     this.#head = 0;
+    if (capacity > KEPT_CAPACITY) this.#count(values.byteLength - this.#countedBytes);
+  }
+
+  #takeBack(): void {
+    this.#back = new Float64Array(CHUNK_LENGTH);
+    this.#count(this.#back.byteLength);
+  }
+
+  #packBack(): void {
+    const packed = new PackedNumbers(this.#back, CHUNK_LENGTH);
+    this.#packed.push(packed);
+    this.#backLength = 0;
+    this.#count(packed.bytes);
+  }
+
+  /** The front, of full size, is empty: what comes next is to be the front. */
+  #refill(): void {
+    if (this.#behindLength === 0) {
+      this.clear();
+      return;
+    }
+    this.#head = 0;
+    const packed = this.#packed.shift();
+    if (packed !== undefined) {
+      packed.copyTo(this.#values);
+      this.#frontLength = CHUNK_LENGTH;
+      this.#count(-packed.bytes);
+    } else {
+      const values = this.#back;
+      this.#back = this.#values;
+      this.#values = values;
+      this.#frontLength = this.#backLength;
+      this.#backLength = 0;
+    }
+    this.#behindLength -= this.#frontLength;
+    this.#frontLast = this.#behindLength === 0 ? this.#mask : -1;
+  }
+
+  #count(bytes: number): void {
+    this.#countedBytes += bytes;
+    if (this.#memory !== undefined) this.#memory.bytes += bytes;
   }
 }

@@ -19,6 +19,7 @@
  * This is a hot file.
  */
 
+import { ByteCount } from "@haremq/kernel";
 import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import {
   bytesWord,
@@ -30,9 +31,10 @@ import {
   RecordKind,
   recordBytes,
   referencesWord,
+  unitBits,
   userWord,
 } from "./record.ts";
-import { type Durability, Segment, unitBits } from "./segment.ts";
+import { type Durability, Segment } from "./segment.ts";
 import { deliveredFlag } from "./segment-file.ts";
 import { SlabPool } from "./slab-pool.ts";
 
@@ -73,6 +75,8 @@ export class MessageLog {
   readonly segments: (Segment | undefined)[] = [];
   readonly #freeSlots: number[] = [];
   readonly pool: SlabPool;
+  /** What it takes to know of records, of those as well that are not in memory. */
+  readonly indexMemory = new ByteCount();
   readonly #segmentBytes: number;
   readonly #transientSegmentBytes: number;
   #nextNumber = 1;
@@ -461,7 +465,7 @@ export class MessageLog {
   #addSegment(durability: Durability, number: number, slots: number): Segment {
     const isUsual = slots === 1 && this.#freeSlots.length > 0;
     const slot = isUsual ? this.#freeSlots.pop()! : this.segments.length;
-    const segment = new Segment(durability, number, slot, slots);
+    const segment = new Segment(durability, number, slot, slots, this.indexMemory);
     for (let i = slot; i < slot + slots; i++) this.segments[i] = segment;
     return segment;
   }
@@ -472,8 +476,7 @@ export class MessageLog {
       this.#onSegmentDead(segment);
     } else if (segment.durability === "transient") {
       // All that was written is dead: start over in the same, warm memory.
-      segment.tail = 0;
-      segment.recordCount = 0;
+      segment.forgetRecords();
     }
   }
 
@@ -484,7 +487,7 @@ export class MessageLog {
 
   /** The segment is gone: its slot and memory serve again. */
   forget(segment: Segment): void {
-    segment.isForgotten = true;
+    segment.forget();
     for (let slot = segment.slot; slot < segment.slot + segment.slots; slot++) {
       this.segments[slot] = undefined;
       this.#freeSlots.push(slot);

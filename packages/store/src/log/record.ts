@@ -18,6 +18,8 @@
 
 import { crc32c } from "./crc32c.ts";
 
+/** A record begins at a multiple of eight bytes; which one, its unit, is how it is known. */
+export const unitBits = 3;
 export const headWords = 8;
 export const headBytes = headWords * 4;
 /** Word offsets within a record. */

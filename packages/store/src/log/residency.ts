@@ -17,8 +17,16 @@ import { createAnew } from "./log-directory.ts";
 import type { LogFiles } from "./log-files.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Quarantine } from "./quarantine.ts";
-import { bytesWord, isRecord, kindAndTargets, kindWord, RecordKind, sealFiller } from "./record.ts";
-import { type Segment, unitBits } from "./segment.ts";
+import {
+  bytesWord,
+  isRecord,
+  kindAndTargets,
+  kindWord,
+  RecordKind,
+  sealFiller,
+  unitBits,
+} from "./record.ts";
+import type { Segment } from "./segment.ts";
 import { sealRecords } from "./segment-seal.ts";
 
 export interface ResidencyOptions {

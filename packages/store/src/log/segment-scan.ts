@@ -32,9 +32,9 @@ import {
   sealFiller,
   sealRecord,
   targetsOf,
+  unitBits,
   userWord,
 } from "./record.ts";
-import { unitBits } from "./segment.ts";
 
 export interface Damage {
   readonly from: number;

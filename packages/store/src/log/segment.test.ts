@@ -5,6 +5,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ByteCount } from "@haremq/kernel";
 import fc from "fast-check";
 import { bytesWord, referencesWord } from "./record.ts";
 import { Segment } from "./segment.ts";
@@ -13,7 +14,8 @@ const capacity = 4096;
 
 /** A segment beside a plain account of its records. */
 class WatchedSegment {
-  readonly segment = new Segment("durable", 1, 0, 1);
+  readonly memory = new ByteCount();
+  readonly segment = new Segment("durable", 1, 0, 1, this.memory);
   readonly references = new Map<number, number>();
   readonly lengths = new Map<number, number>();
 
@@ -118,8 +120,21 @@ test("the account is right after any sequence of events", () => {
         watched[event](draw);
         watched.check();
       }
+      watched.segment.forget();
+      assert.equal(watched.memory.bytes, 0);
     }),
   );
+});
+
+test("the memory that it takes to know of the records is counted, and little while they are away", () => {
+  const { segment, memory } = new WatchedSegment();
+  assert.equal(memory.bytes, 0);
+  for (let i = 0; i < 128; i++) segment.add(32);
+  assert.equal(memory.bytes, 512, "four bytes each");
+  segment.leaveMemory();
+  assert.equal(memory.bytes, 24 + 16, "a straight line, and a bit each");
+  segment.retain(0);
+  assert.equal(memory.bytes, 24 + 128, "a byte each for the references");
 });
 
 test("records found by recovery live once they are revived, away and in memory", () => {

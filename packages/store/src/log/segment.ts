@@ -11,16 +11,17 @@
  * Invariants:
  * - `liveRecords` and `liveBytes` count the records with a reference, in memory or not.
  * - Which records live is known at all times: from their references while they are in memory, from
- *   a bit for each while they are not.
+ *   counts for each while they are not.
  *
  * This is a hot file.
  */
 
+import type { ByteCount } from "@haremq/kernel";
 import type { DiskFile } from "../disk/disk.ts";
 import type { FileRemoval } from "./log-directory.ts";
-import { bytesWord, kindOf, RecordKind, referencesWord, userWord } from "./record.ts";
-
-export const unitBits = 3;
+import { bytesWord, kindOf, RecordKind, referencesWord, unitBits, userWord } from "./record.ts";
+import { RecordTable } from "./record-table.ts";
+import { ReferenceCounts } from "./reference-counts.ts";
 
 export type Durability = "durable" | "transient";
 
@@ -35,11 +36,8 @@ export class Segment {
   /** The memory, while the segment is in memory. */
   bytes: Buffer | null;
   words: Int32Array | null;
-  /** The units of all records, in order. */
-  #units: Uint32Array = new Uint32Array(64);
-  /** Their lengths, once there are gaps between them. */
-  #lengths: Uint32Array | undefined;
-  recordCount = 0;
+  /** All records, in order. */
+  readonly #records = new RecordTable();
 
   /** The log's position at the segment's first byte. */
   positionBase = 0;
@@ -58,10 +56,12 @@ export class Segment {
 
   liveRecords = 0;
   liveBytes = 0;
-  /** While the segment is not in memory: which records live, a bit for each in order... */
-  #living: Uint8Array | undefined;
-  /** ...and the references of those that have more than one. */
-  #manyReferences: Map<number, number> | undefined;
+  /** While the segment is not in memory: how many references each record has. */
+  #referencesAway: ReferenceCounts | undefined;
+  /** Where the memory is counted that it takes to know of the records... */
+  readonly #memory: ByteCount | undefined;
+  /** ...and what is counted there. */
+  #countedBytes = 0;
   /** Units of records whose damage has been reported. */
   lostUnits: Set<number> | undefined;
 
@@ -118,13 +118,24 @@ export class Segment {
   /** When it was last touched, in the log's own count of events. */
   touchedAt = 0;
 
-  constructor(durability: Durability, number: number, slot: number, slots: number) {
+  constructor(
+    durability: Durability,
+    number: number,
+    slot: number,
+    slots: number,
+    memory?: ByteCount,
+  ) {
     this.durability = durability;
     this.number = number;
     this.slot = slot;
     this.slots = slots;
+    this.#memory = memory;
     this.bytes = null;
     this.words = null;
+  }
+
+  get recordCount(): number {
+    return this.#records.count;
   }
 
   get isResident(): boolean {
@@ -159,9 +170,14 @@ export class Segment {
 
   /** Notes a record of the log's own at the tail, which never lives. */
   addOwn(bytes: number): void {
-    if (this.recordCount === this.#units.length) this.#growUnits();
-    this.#units[this.recordCount++] = this.tail >>> unitBits;
+    if (this.#records.add(this.tail >>> unitBits)) this.#countMemory();
     this.tail += bytes;
+  }
+
+  /** None of the records lives: the next one comes to the beginning of the same memory. */
+  forgetRecords(): void {
+    this.#records.count = 0;
+    this.tail = 0;
   }
 
   /** One reference more to a record. */
@@ -172,8 +188,10 @@ export class Segment {
       words[word] = words[word]! + 1;
       return;
     }
-    this.#manyReferences ??= new Map();
-    this.#manyReferences.set(unit, (this.#manyReferences.get(unit) ?? 1) + 1);
+    const references = this.#referencesAway!;
+    const index = this.indexOf(unit);
+    references.set(index, references.at(index) + 1);
+    this.#countMemory();
   }
 
   /** One reference less to a record; true if it was the last. */
@@ -194,29 +212,22 @@ export class Segment {
   }
 
   #releaseAway(unit: number): boolean {
+    const references = this.#referencesAway!;
     const index = this.indexOf(unit);
-    if (!this.#livesAway(index)) throw overReleased(this.number, unit);
-    const references = this.#manyReferences?.get(unit) ?? 1;
-    if (references > 1) {
-      if (references === 2) this.#manyReferences!.delete(unit);
-      else this.#manyReferences!.set(unit, references - 1);
-      return false;
-    }
-    this.#living![index >>> 3]! &= ~(1 << (index & 7));
+    const left = references.at(index) - 1;
+    if (left < 0) throw overReleased(this.number, unit);
+    references.set(index, left);
+    if (left > 0) return false;
     this.liveBytes -= this.lengthAt(index);
     return true;
   }
 
-  #livesAway(index: number): boolean {
-    return (this.#living![index >>> 3]! & (1 << (index & 7))) !== 0;
-  }
-
   /** Takes over records that were found on disk, by unit, in order. None lives yet. */
   restore(units: Uint32Array, lengths: Uint32Array | undefined, tail: number): void {
-    this.#units = units;
-    this.#lengths = lengths;
-    this.recordCount = units.length;
-    this.#living = new Uint8Array((units.length + 7) >>> 3);
+    this.#records.replace(units, lengths);
+    this.#records.pack();
+    this.#referencesAway = new ReferenceCounts(units.length);
+    this.#countMemory();
     this.tail = tail;
     this.writtenTo = tail;
     this.writtenRecords = units.length;
@@ -226,17 +237,10 @@ export class Segment {
 
   /** The record at this index has `references` holders, as recovery found out. */
   revive(index: number, references: number): void {
-    const unit = this.#units[index]!;
     this.liveRecords++;
     this.liveBytes += this.lengthAt(index);
-    if (this.words !== null) {
-      this.words[(unit << 1) + referencesWord] = references;
-      return;
-    }
-    this.#living![index >>> 3]! |= 1 << (index & 7);
-    if (references <= 1) return;
-    this.#manyReferences ??= new Map();
-    this.#manyReferences.set(unit, references);
+    if (this.words === null) this.#referencesAway!.set(index, references);
+    else this.words[(this.unitAt(index) << 1) + referencesWord] = references;
   }
 
   /** Bytes of the segment's files. */
@@ -260,88 +264,82 @@ export class Segment {
     this.isSuspect = false;
     const words = this.words!;
     for (let i = 0; i < this.recordCount; i++) {
-      const word = this.#units[i]! << 1;
+      const word = this.unitAt(i) << 1;
       // A mark speaks of the file that it was written to.
       if (kindOf(words, word) === RecordKind.Mark) words[word + userWord] = 0;
     }
   }
 
   unitAt(index: number): number {
-    return this.#units[index]!;
+    return this.#records.unitAt(index);
   }
 
   /** Gives the memory back; the records stay known by unit, length and references. */
   leaveMemory(): Buffer {
     const words = this.words!;
     const bytes = this.bytes!;
-    const living = new Uint8Array((this.recordCount + 7) >>> 3);
+    const references = new ReferenceCounts(this.recordCount);
     for (let i = 0; i < this.recordCount; i++) {
-      const unit = this.#units[i]!;
-      const references = words[(unit << 1) + referencesWord]!;
-      if (references === 0) continue;
-      living[i >>> 3]! |= 1 << (i & 7);
-      if (references === 1) continue;
-      this.#manyReferences ??= new Map();
-      this.#manyReferences.set(unit, references);
+      const count = words[(this.unitAt(i) << 1) + referencesWord]!;
+      if (count !== 0) references.set(i, count);
     }
-    this.#living = living;
+    this.#referencesAway = references;
     this.bytes = null;
     this.words = null;
-    if (this.#units.length > this.recordCount) this.#units = this.#units.slice(0, this.recordCount);
+    this.#records.pack();
+    this.#countMemory();
     return bytes;
   }
 
   /** Takes memory with every record at its unit. */
   enterMemory(bytes: Buffer): void {
     const words = wordsOf(bytes);
+    const references = this.#referencesAway!;
+    this.#records.unpack();
     for (let i = 0; i < this.recordCount; i++) {
-      const unit = this.#units[i]!;
-      const lives = this.#livesAway(i);
-      words[(unit << 1) + referencesWord] = lives ? (this.#manyReferences?.get(unit) ?? 1) : 0;
+      words[(this.unitAt(i) << 1) + referencesWord] = references.at(i);
     }
-    this.#living = undefined;
-    this.#manyReferences = undefined;
+    this.#referencesAway = undefined;
     this.bytes = bytes;
     this.words = words;
+    this.#countMemory();
   }
 
   /** Whether somebody holds the record at this index. */
   livesAt(index: number): boolean {
-    if (this.words === null) return this.#livesAway(index);
-    return this.words[(this.#units[index]! << 1) + referencesWord]! > 0;
+    if (this.words === null) return this.#referencesAway!.at(index) > 0;
+    return this.words[(this.unitAt(index) << 1) + referencesWord]! > 0;
   }
 
   /** Only these records are left, with gaps between them. The segment is in memory. */
   keepOnly(units: Uint32Array, lengths: Uint32Array): void {
-    this.#units = units;
-    this.#lengths = lengths;
-    this.recordCount = units.length;
+    this.#records.replace(units, lengths);
+    this.#countMemory();
     this.writtenRecords = units.length;
   }
 
   /** The index of the record with this unit. */
   indexOf(unit: number): number {
-    let low = 0;
-    let high = this.recordCount - 1;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (this.#units[middle]! < unit) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return this.#records.indexOf(unit);
   }
 
   /** The length of the record at this index: up to the next one, if there are no gaps. */
   lengthAt(index: number): number {
-    if (this.#lengths !== undefined) return this.#lengths[index]!;
-    const next = index + 1 < this.recordCount ? this.#units[index + 1]! << unitBits : this.tail;
-    return next - (this.#units[index]! << unitBits);
+    return this.#records.lengthAt(index, this.tail);
   }
 
-  #growUnits(): void {
-    const grown = new Uint32Array(this.#units.length * 2);
-    grown.set(this.#units);
-    this.#units = grown;
+  /** The segment is gone, and what was known of its records with it. */
+  forget(): void {
+    this.isForgotten = true;
+    if (this.#memory !== undefined) this.#memory.bytes -= this.#countedBytes;
+    this.#countedBytes = 0;
+  }
+
+  #countMemory(): void {
+    if (this.#memory === undefined || this.isForgotten) return;
+    const bytes = this.#records.bytes + (this.#referencesAway?.bytes ?? 0);
+    this.#memory.bytes += bytes - this.#countedBytes;
+    this.#countedBytes = bytes;
   }
 }
 
