@@ -1,4 +1,4 @@
-/** Goal: packed numbers are the numbers that were packed, and those of evenly growing runs small. */
+/** Goal: packed numbers are the numbers that were packed, and those that grow evenly small. */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
