@@ -58,7 +58,7 @@ export class AmqpChannel
   readonly number: number;
   readonly host: ChannelHost;
   readonly #out: Output;
-  readonly #ledger = new DeliveryLedger();
+  readonly #ledger: DeliveryLedger;
   readonly #watch = new DeliveryWatch(this);
   readonly publishPath: PublishPath;
   mode: Mode = "none";
@@ -96,6 +96,7 @@ export class AmqpChannel
     this.number = number;
     this.host = host;
     this.#out = host.output;
+    this.#ledger = new DeliveryLedger(host.broker.messages.memory.unsettled);
     this.publishPath = new PublishPath(this);
   }
 
@@ -118,7 +119,7 @@ export class AmqpChannel
   }
 
   onHeld(bytes: number): void {
-    this.host.broker.messages.heldBytes += bytes;
+    this.host.broker.messages.memory.received.bytes += bytes;
   }
 
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {

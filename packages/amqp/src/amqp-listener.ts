@@ -29,7 +29,7 @@ export class AmqpListener {
     const context: ConnectionContext = {
       broker,
       settings,
-      pool: new ChunkPool(),
+      pool: new ChunkPool(broker.messages.memory.output),
       flushQueue: new FlushQueue(),
       onClosed: (connection) => this.#connections.delete(connection),
     };

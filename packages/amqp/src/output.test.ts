@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { describe, test } from "node:test";
+import { ByteCount } from "@haremq/kernel";
 import { ChunkPool, Output } from "./output.ts";
 
 const kib = 1024;
@@ -26,7 +27,8 @@ class SlowSocket {
 
 function harness() {
   const socket = new SlowSocket();
-  const pool = new ChunkPool();
+  const memory = new ByteCount();
+  const pool = new ChunkPool(memory);
   const events: string[] = [];
   const output = new Output(socket as unknown as Socket, pool, {
     onOutput: () => events.push("output"),
@@ -37,7 +39,7 @@ function harness() {
     output.ensure(bytes.length);
     output.bytes(bytes);
   };
-  return { socket, pool, events, output, write };
+  return { socket, memory, pool, events, output, write };
 }
 
 describe("Output", () => {
@@ -127,6 +129,22 @@ describe("Output", () => {
     output.flush();
     socket.finish();
     assert.deepEqual(socket.written.map(String), ["first", "second"]);
+  });
+
+  test("counts the memory that is under way, until it has left or is given up", () => {
+    const { socket, memory, output, write } = harness();
+    for (let i = 0; i < 5; i++) write(Buffer.alloc(40 * kib));
+    output.flush();
+    assert.equal(memory.bytes, 5 * 64 * kib);
+    socket.finish(2);
+    assert.equal(memory.bytes, 3 * 64 * kib);
+    output.close();
+    output.close();
+    assert.equal(memory.bytes, 0);
+    write(Buffer.alloc(40 * kib));
+    output.flush();
+    socket.finish();
+    assert.equal(memory.bytes, 0);
   });
 
   test("sends nothing after it was closed, and drains nobody", () => {

@@ -13,6 +13,7 @@
  */
 
 import type { Socket } from "node:net";
+import type { ByteCount } from "@haremq/kernel";
 import { WireWriter } from "@haremq/wire";
 
 const chunkBytes = 64 * 1024;
@@ -25,6 +26,12 @@ const noChunk = Buffer.alloc(0);
 /** Spare chunks, shared by the connections of a listener. */
 export class ChunkPool {
   readonly #spare: Buffer[] = [];
+  /** Where chunks are counted that are under way. */
+  readonly memory: ByteCount;
+
+  constructor(memory: ByteCount) {
+    this.memory = memory;
+  }
 
   take(bytes: number): Buffer {
     if (bytes > chunkBytes) return Buffer.allocUnsafeSlow(bytes);
@@ -95,6 +102,8 @@ export class Output extends WireWriter {
 
   /** Drops everything; further writes go nowhere. */
   close(): void {
+    if (!this.#closed)
+      for (const { chunk } of this.#underWay) this.#pool.memory.bytes -= chunk.length;
     this.#closed = true;
     this.writable = false;
     this.offset = 0;
@@ -117,6 +126,7 @@ export class Output extends WireWriter {
     this.#pendingBytes += bytes;
     this.#sentBytes += bytes;
     this.#underWay.push({ chunk, bytes });
+    this.#pool.memory.bytes += chunk.length;
     if (this.#pendingBytes > highWaterBytes) {
       this.writable = false;
       if (this.#pendingBytes > fullBytes) this.#owner.onFull();
@@ -129,6 +139,7 @@ export class Output extends WireWriter {
     if (first === undefined) return;
     this.#pendingBytes -= first.bytes;
     this.#pool.give(first.chunk);
+    if (!this.#closed) this.#pool.memory.bytes -= first.chunk.length;
     if (!this.writable && !this.#closed && this.#pendingBytes <= lowWaterBytes) {
       this.writable = true;
       this.#owner.onDrain();

@@ -19,6 +19,7 @@ import {
 import type { FieldTable } from "@haremq/wire";
 import type { Logger } from "./events/logger.ts";
 import { FoundMessages } from "./found-messages.ts";
+import { MemoryUse } from "./message/memory-use.ts";
 import { isStream } from "./queue/queue-types.ts";
 import { TopologyJournal } from "./vhost/topology-journal.ts";
 
@@ -32,6 +33,8 @@ export interface BrokerDataOptions {
   readonly confirmLevel: ConfirmLevel;
   /** Memory for messages above which they are read from disk again when they are due. */
   readonly memoryBytes: number;
+  /** The same for messages and all that it takes to know of them and to pass them on. */
+  readonly pagingBytes?: number;
   /** Other than the usual sizes of the log, for simulations. */
   readonly logSizes?: LogSizes;
   readonly streamSizes?: StreamSizes;
@@ -46,6 +49,8 @@ export class BrokerData {
   readonly journal: TopologyJournal;
   readonly messages: DurableLog;
   readonly streams: StreamStore;
+  /** What others need because of messages; the log has its own account. */
+  readonly memory: MemoryUse;
   /**
    * Messages found, by the number of their queue or of what an exchange keeps, oldest first; the
    * broker takes them.
@@ -60,6 +65,7 @@ export class BrokerData {
     journal: TopologyJournal,
     messages: DurableLog,
     streams: StreamStore,
+    memory: MemoryUse,
     found: Map<number, FoundMessages>,
     callbacks: DataCallbacks,
   ) {
@@ -70,6 +76,7 @@ export class BrokerData {
     this.journal = journal;
     this.messages = messages;
     this.streams = streams;
+    this.memory = memory;
     this.found = found;
     this.#callbacks = callbacks;
   }
@@ -86,6 +93,8 @@ export class BrokerData {
       if (!found.has(number)) found.set(number, new FoundMessages(false));
     }
     const streams = await openStreams(options, journal);
+    const memory = new MemoryUse();
+    const bytesMax = options.pagingBytes ?? Number.POSITIVE_INFINITY;
     const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
     const startedMs = clock.nowMs();
     const messages = await DurableLog.open({
@@ -94,6 +103,7 @@ export class BrokerData {
       clock,
       confirmLevel,
       memoryBytes,
+      sharedMemory: { bytesMax, otherBytes: () => memory.bytes },
       sizes: options.logSizes ?? defaultSizes,
       onMessage: (queue, handle, wasDelivered, words, notedAt) => {
         const messages = found.get(queue);
@@ -108,7 +118,7 @@ export class BrokerData {
     });
     const tookMs = Math.round(clock.nowMs() - startedMs);
     log.info(`${messages.recoveredRecords} stored messages found in ${tookMs} ms`);
-    return new BrokerData(options, journal, messages, streams, found, callbacks);
+    return new BrokerData(options, journal, messages, streams, memory, found, callbacks);
   }
 
   /** What was stored has become durable; or storing has failed, or works again. */

@@ -10,6 +10,8 @@ import { MessageView } from "./message/message-view.ts";
 import type { Queue } from "./queue/queue.ts";
 
 const slabBytes = 2 ** 20;
+/** What it takes to know of the few records in a slab. */
+const tableBytes = 256;
 
 /** A queue to fill memory with. */
 async function givenQueue(broker: Broker, connect: () => unknown): Promise<Queue> {
@@ -101,12 +103,12 @@ test("a session needs a virtual host that exists and permissions in it", async (
 });
 
 test("the memory alarm is raised above the limit, not at it", async () => {
-  const { broker, connect } = givenBroker({ memoryBytesMax: 3 * (slabBytes + 32) });
+  const { broker, connect } = givenBroker({ memoryBytesMax: 3 * (slabBytes + tableBytes) });
   const heard = watchAlarms(broker);
   const queue = await givenQueue(broker, connect);
   fill(queue, 3);
   broker.watchMemory();
-  assert.equal(broker.messages.usedBytes, 3 * (slabBytes + 32));
+  assert.equal(broker.messages.usedBytes, 3 * (slabBytes + tableBytes));
   assert.deepEqual(heard, []);
   fill(queue, 1);
   broker.watchMemory();
@@ -115,7 +117,7 @@ test("the memory alarm is raised above the limit, not at it", async () => {
 });
 
 test("the alarm is cleared by itself once consumers have made room", async () => {
-  const { broker, clock, connect } = givenBroker({ memoryBytesMax: 3 * (slabBytes + 32) });
+  const { broker, clock, connect } = givenBroker({ memoryBytesMax: 3 * (slabBytes + tableBytes) });
   const heard = watchAlarms(broker);
   const queue = await givenQueue(broker, connect);
   fill(queue, 6);
@@ -137,7 +139,7 @@ test("the alarm is cleared by itself once consumers have made room", async () =>
 });
 
 test("an alarm that comes and goes many times leaves one timer at most", async () => {
-  const { broker, clock, connect } = givenBroker({ memoryBytesMax: 3 * slabBytes });
+  const { broker, clock, connect } = givenBroker({ memoryBytesMax: 3 * (slabBytes + tableBytes) });
   const heard = watchAlarms(broker);
   const queue = await givenQueue(broker, connect);
   for (let round = 0; round < 50; round++) {

@@ -76,7 +76,7 @@ export class Broker {
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
-    this.messages = new MessageStore(options.data?.messages);
+    this.messages = new MessageStore(options.data?.messages, options.data?.memory);
     this.messages.onLoadFailed = (queue, error) => {
       this.log.error(`cannot read messages of queue '${queue.name}' from disk`, { error });
       // Its consumers may be all that waits for them, and nothing else would have it try again.

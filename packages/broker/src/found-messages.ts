@@ -8,9 +8,6 @@ import { FloatRing } from "@haremq/kernel";
 import { arrivalMs, noTerms } from "./message/message-terms.ts";
 import type { RestoredMessage } from "./queue/queue.ts";
 
-/** Body bytes, arrival and terms. */
-const factNumbers = 3;
-
 export class FoundMessages {
   readonly #delivered = new FoundList();
   readonly #ready = new FoundList();
@@ -46,23 +43,33 @@ export class FoundMessages {
   }
 }
 
+interface FoundFacts {
+  readonly bodyBytes: FloatRing;
+  readonly arrivals: FloatRing;
+  readonly terms: FloatRing;
+}
+
 class FoundList {
   readonly #handles = new FloatRing();
-  #facts: FloatRing | undefined;
+  #facts: FoundFacts | undefined;
 
   keepFacts(): void {
     if (this.#facts !== undefined) return;
-    this.#facts = new FloatRing();
-    for (let i = this.#handles.length * factNumbers; i > 0; i--) this.#facts.push(0);
+    this.#facts = { bodyBytes: new FloatRing(), arrivals: new FloatRing(), terms: new FloatRing() };
+    for (let i = this.#handles.length; i > 0; i--) this.#addFacts(0, 0, 0);
   }
 
   add(handle: number, bodyBytes: number, arrival: number, terms: number): void {
     if (terms !== noTerms) this.keepFacts();
     this.#handles.push(handle);
-    if (this.#facts === undefined) return;
-    this.#facts.push(bodyBytes);
-    this.#facts.push(arrival);
-    this.#facts.push(terms);
+    if (this.#facts !== undefined) this.#addFacts(bodyBytes, arrival, terms);
+  }
+
+  #addFacts(bodyBytes: number, arrival: number, terms: number): void {
+    const facts = this.#facts!;
+    facts.bodyBytes.push(bodyBytes);
+    facts.arrivals.push(arrival);
+    facts.terms.push(terms);
   }
 
   *handles(): Iterable<number> {
@@ -76,9 +83,9 @@ class FoundList {
     while (handles.length > 0) {
       message.handle = handles.shift();
       if (facts !== undefined) {
-        message.bodyBytes = facts.shift();
-        message.arrivedAtMs = arrivalMs(facts.shift(), wallMs);
-        message.terms = facts.shift();
+        message.bodyBytes = facts.bodyBytes.shift();
+        message.arrivedAtMs = arrivalMs(facts.arrivals.shift(), wallMs);
+        message.terms = facts.terms.shift();
       }
       take(message);
     }

@@ -6,7 +6,7 @@ import fc from "fast-check";
 import { ByteCount } from "./byte-count.ts";
 import { CHUNK_LENGTH, FloatRing } from "./float-ring.ts";
 
-type Kind = "push" | "shift" | "clear";
+type Kind = "push" | "shift" | "set" | "clear";
 
 function operationOf(kind: Kind, min: number, max = min) {
   return fc.record({ kind: fc.constant(kind), count: fc.integer({ min, max }) });
@@ -27,6 +27,7 @@ const long = [
   operationOf("shift", 1, 2 * CHUNK_LENGTH),
   operationOf("push", 1),
   operationOf("shift", 1),
+  operationOf("set", 1, 40),
   operationOf("clear", 0),
 ];
 
@@ -41,6 +42,10 @@ class Model {
 
   push(number: number): void {
     this.#numbers.push(number);
+  }
+
+  set(index: number, number: number): void {
+    this.#numbers[this.#first + index] = number;
   }
 
   shift(): number {
@@ -67,7 +72,13 @@ function assertLikeArray(operations: readonly { kind: Kind; count: number }[]): 
       model.clear();
     }
     for (let index = 0; index < count; index++) {
-      if (kind === "push") {
+      if (kind === "set") {
+        // All over, and several times into some chunks.
+        if (model.length === 0) break;
+        const at = (index * 3001) % model.length;
+        ring.set(at, -index);
+        model.set(at, -index);
+      } else if (kind === "push") {
         ring.push(next);
         model.push(next);
         // Mostly even steps, like positions; sometimes not a whole number.

@@ -43,9 +43,11 @@ export class FloatRing {
   /** Numbers behind the front. */
   #behindLength = 0;
   /** The middle, each with CHUNK_LENGTH numbers. */
-  #packed: PackedNumbers[] = [];
+  #packed: (PackedNumbers | Float64Array)[] = [];
   #back: Float64Array = EMPTY;
   #backLength = 0;
+  /** Where the middle chunk is that numbers are being replaced in, which is not packed; or -1. */
+  #unpackedAt = -1;
   readonly #memory: ByteCount | undefined;
   /** What is counted there. */
   #countedBytes = 0;
@@ -60,7 +62,7 @@ export class FloatRing {
 
   /** Memory that the numbers take. */
   get bytes(): number {
-    const packed = this.#packed.reduce((sum, { bytes }) => sum + bytes, 0);
+    const packed = this.#packed.reduce((sum, chunk) => sum + bytesOf(chunk), 0);
     return this.#values.byteLength + packed + this.#back.byteLength;
   }
 
@@ -92,15 +94,24 @@ export class FloatRing {
     if (!(index >= 0 && index < this.length)) return Number.NaN;
     if (index < this.#frontLength) return this.#values[(this.#head + index) & this.#mask] as number;
     const behind = index - this.#frontLength;
-    const packed = this.#packed[Math.floor(behind / CHUNK_LENGTH)];
-    if (packed !== undefined) return packed.at(behind % CHUNK_LENGTH);
-    return this.#back[behind % CHUNK_LENGTH] as number;
+    const chunk = this.#packed[Math.floor(behind / CHUNK_LENGTH)] ?? this.#back;
+    const inChunk = behind % CHUNK_LENGTH;
+    return chunk instanceof PackedNumbers ? chunk.at(inChunk) : (chunk[inChunk] as number);
   }
 
-  /** Replaces the number that `at(index)` gives. */
+  /**
+   * Replaces the number that `at(index)` gives. Costs little if the next one is replaced close by.
+   */
   set(index: number, value: number): void {
-    if (!(index >= 0 && index < this.#length)) throw new RangeError(`no number at ${index}`);
-    this.#values[(this.#head + index) & this.#mask] = value;
+    if (!(index >= 0 && index < this.length)) throw new RangeError(`no number at ${index}`);
+    if (index < this.#frontLength) {
+      this.#values[(this.#head + index) & this.#mask] = value;
+      return;
+    }
+    const behind = index - this.#frontLength;
+    const at = Math.floor(behind / CHUNK_LENGTH);
+    const chunk = at < this.#packed.length ? this.#unpack(at) : this.#back;
+    chunk[behind % CHUNK_LENGTH] = value;
   }
 
   clear(): void {
@@ -112,6 +123,7 @@ export class FloatRing {
     this.#frontLast = -1;
     this.#behindLength = 0;
     this.#packed = [];
+    this.#unpackedAt = -1;
     this.#back = EMPTY;
     this.#backLength = 0;
     this.#count(-this.#countedBytes);
@@ -165,24 +177,51 @@ export class FloatRing {
       return;
     }
     this.#head = 0;
-    const packed = this.#packed.shift();
-    if (packed !== undefined) {
-      packed.copyTo(this.#values);
-      this.#frontLength = CHUNK_LENGTH;
-      this.#count(-packed.bytes);
-    } else {
+    const chunk = this.#packed.shift();
+    if (chunk === undefined) {
       const values = this.#back;
       this.#back = this.#values;
       this.#values = values;
       this.#frontLength = this.#backLength;
       this.#backLength = 0;
+    } else {
+      if (chunk instanceof PackedNumbers) chunk.copyTo(this.#values);
+      else this.#values = chunk;
+      this.#frontLength = CHUNK_LENGTH;
+      this.#count(-bytesOf(chunk));
+      if (this.#unpackedAt >= 0) this.#unpackedAt--;
     }
     this.#behindLength -= this.#frontLength;
     this.#frontLast = this.#behindLength === 0 ? this.#mask : -1;
+  }
+
+  /** Unpacks a chunk of the middle, and packs the one that was unpacked before. */
+  #unpack(at: number): Float64Array {
+    const chunk = this.#packed[at] as PackedNumbers | Float64Array;
+    if (chunk instanceof Float64Array) return chunk;
+    if (this.#unpackedAt >= 0) {
+      const last = this.#packed[this.#unpackedAt] as Float64Array;
+      this.#replaceChunk(this.#unpackedAt, new PackedNumbers(last, CHUNK_LENGTH));
+    }
+    const unpacked = new Float64Array(CHUNK_LENGTH);
+    chunk.copyTo(unpacked);
+    this.#replaceChunk(at, unpacked);
+    this.#unpackedAt = at;
+    return unpacked;
+  }
+
+  #replaceChunk(at: number, chunk: PackedNumbers | Float64Array): void {
+    const old = this.#packed[at] as PackedNumbers | Float64Array;
+    this.#packed[at] = chunk;
+    this.#count(bytesOf(chunk) - bytesOf(old));
   }
 
   #count(bytes: number): void {
     this.#countedBytes += bytes;
     if (this.#memory !== undefined) this.#memory.bytes += bytes;
   }
+}
+
+function bytesOf(chunk: PackedNumbers | Float64Array): number {
+  return chunk instanceof PackedNumbers ? chunk.bytes : chunk.byteLength;
 }

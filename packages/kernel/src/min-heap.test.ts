@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { ByteCount } from "./byte-count.ts";
 import { MinHeap } from "./min-heap.ts";
 
 const operation = fc.oneof(
@@ -54,6 +55,22 @@ test("a large heap drains in order while it shrinks", () => {
     assert.ok(heap.capacity <= Math.max(32, heap.length * 4), "memory follows the length");
   }
   assert.equal(heap.pop(), false);
+});
+
+test("memory is counted, but for what an empty heap may keep", () => {
+  const memory = new ByteCount();
+  const heap = new MinHeap(memory);
+  for (let index = 0; index < 8; index++) heap.push(index, index, index);
+  assert.equal(memory.bytes, 0);
+  for (let index = 0; index < 1000; index++) heap.push(index, index, index);
+  assert.equal(memory.bytes, 1024 * 20);
+  while (heap.length > 100) heap.pop();
+  assert.ok(memory.bytes <= 400 * 20 && memory.bytes >= 100 * 20);
+  while (heap.length > 0) heap.pop();
+  assert.equal(memory.bytes, 0);
+  for (let index = 0; index < 1000; index++) heap.push(index, index, index);
+  heap.clear();
+  assert.equal(memory.bytes, 0);
 });
 
 test("clear empties the heap, which can be used again", () => {

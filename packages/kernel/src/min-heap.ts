@@ -4,18 +4,27 @@
  *
  * The top is read with `peekKey`, `peekValue` and `peekFlags` and removed with `pop`, so that no
  * entry is ever an object. Entries of one key come out in no particular order. Reading the top of
- * an empty heap gives NaN (flags: 0). Keys must not be NaN.
+ * an empty heap gives NaN (flags: 0). Keys must not be NaN. Memory is counted in `memory` but for
+ * what an empty heap keeps, so a heap that is dropped has to be empty.
  */
+
+import type { ByteCount } from "./byte-count.ts";
 
 const EMPTY = new Float64Array(0);
 const EMPTY_FLAGS = new Uint32Array(0);
 const FIRST_CAPACITY = 8;
+const ENTRY_BYTES = 20;
 
 export class MinHeap {
   #keys: Float64Array = EMPTY;
   #values: Float64Array = EMPTY;
   #flags: Uint32Array = EMPTY_FLAGS;
   #length = 0;
+  readonly #memory: ByteCount | undefined;
+
+  constructor(memory?: ByteCount) {
+    this.#memory = memory;
+  }
 
   get length(): number {
     return this.#length;
@@ -80,6 +89,7 @@ export class MinHeap {
   clear(): void {
     this.#length = 0;
     if (this.#keys.length > FIRST_CAPACITY) {
+      this.#count(0);
       this.#keys = EMPTY;
       this.#values = EMPTY;
       this.#flags = EMPTY_FLAGS;
@@ -116,7 +126,14 @@ export class MinHeap {
     this.#flags[index] = flags;
   }
 
+  /** The capacity is about to become another. */
+  #count(capacity: number): void {
+    if (this.#memory === undefined) return;
+    this.#memory.bytes += countedBytes(capacity) - countedBytes(this.#keys.length);
+  }
+
   #resize(capacity: number): void {
+    this.#count(capacity);
     const keys = new Float64Array(capacity);
     const values = new Float64Array(capacity);
     const flags = new Uint32Array(capacity);
@@ -127,4 +144,8 @@ export class MinHeap {
     this.#values = values;
     this.#flags = flags;
   }
+}
+
+function countedBytes(capacity: number): number {
+  return capacity > FIRST_CAPACITY ? capacity * ENTRY_BYTES : 0;
 }

@@ -10,7 +10,8 @@
  *     lines:    | base | step | where, width | base | step | where, width | ...   float64
  *     offsets:  | o | o | o | ... | o | o | ...                    0, 1, 2, 4 or 8 bytes each
  *
- * Where a line does not serve, as for fractions, a block has the numbers themselves: width 8.
+ * Where a line does not serve, as for fractions, a block has the numbers themselves: width 8; but
+ * if all of them are the same, that one only.
  *
  * This is a hot file.
  */
@@ -124,8 +125,12 @@ function drawLine(
   line: number,
 ): number {
   const first = numbers[start]!;
+  if (areAll(numbers, start, count, first)) {
+    lines[line] = first;
+    return 0;
+  }
   const last = numbers[start + count - 1]!;
-  const step = count > 1 ? Math.floor((last - first) / (count - 1)) : 0;
+  const step = Math.floor((last - first) / (count - 1));
   let low = first;
   let high = first;
   let isWhole = true;
@@ -146,4 +151,10 @@ function drawLine(
   if (range === 0) return 0;
   if (range < 2 ** 8) return 1;
   return range < 2 ** 16 ? 2 : 4;
+}
+
+/** Whether all numbers of a block are this one, be it infinite or none. */
+function areAll(numbers: NumberArray, start: number, count: number, value: number): boolean {
+  for (let i = start; i < start + count; i++) if (!Object.is(numbers[i], value)) return false;
+  return true;
 }

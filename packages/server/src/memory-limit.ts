@@ -17,7 +17,10 @@ import { totalmem } from "node:os";
 import type { DiskConfig, MemoryConfig } from "./config/broker-config.ts";
 
 /** Above this, publishers have to wait. `availableBytes` as from availableMemoryBytes(). */
-export function highWatermarkBytes(memory: MemoryConfig, availableBytes: number): number {
+export function highWatermarkBytes(
+  memory: Pick<MemoryConfig, "highWatermark" | "totalBytes">,
+  availableBytes: number,
+): number {
   if ("absoluteBytes" in memory.highWatermark) return memory.highWatermark.absoluteBytes;
   return Math.floor(memory.highWatermark.relative * (memory.totalBytes ?? availableBytes));
 }

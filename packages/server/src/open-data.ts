@@ -14,12 +14,10 @@ import type { Clock, Random } from "@haremq/kernel";
 import { DataDirectory, LmdbMetadataStore, lockDirectory, RealDisk } from "@haremq/store";
 import type { BrokerConfig } from "./config/broker-config.ts";
 
-/** Messages begin to leave memory at this share of what they may use. */
-const pagingRatio = 0.5;
-/** More memory than this does not make anything faster. */
-const messageMemoryBytesMax = 128 * 1024 * 1024;
-
-/** Undefined when nothing is to be kept. Throws a DataDirectoryError if another broker is there. */
+/**
+ * Undefined when nothing is to be kept. Throws a DataDirectoryError if another broker is there.
+ * Publishers have to wait above `memoryBytesMax`.
+ */
 export async function openData(
   config: BrokerConfig,
   clock: Clock,
@@ -29,6 +27,7 @@ export async function openData(
 ): Promise<BrokerData | undefined> {
   const path = config.dataDirectory;
   if (path === undefined) return undefined;
+  const pagingBytes = Math.floor(config.memory.pagingRatio * memoryBytesMax);
   const disk = new RealDisk();
   const directory = await DataDirectory.open({ disk, path, random, lock: lockDirectory });
   try {
@@ -40,7 +39,8 @@ export async function openData(
         directory: directory.path,
         clock,
         confirmLevel: config.disk.confirmLevel,
-        memoryBytes: Math.min(messageMemoryBytesMax, memoryBytesMax * pagingRatio),
+        memoryBytes: Math.min(config.memory.messageBytesMax, pagingBytes),
+        pagingBytes,
         log,
         onClosed: () => directory.close(),
       });

@@ -17,6 +17,7 @@ export interface FaultyBrokerOptions {
   readonly diskFreeBytesMin?: number;
   readonly segmentBytes?: number;
   readonly memoryBytes?: number;
+  readonly memoryBytesMax?: number;
 }
 
 const dataDirectory = "/data";
@@ -58,6 +59,7 @@ export class FaultyBroker {
 
   async #start(): Promise<void> {
     const { segmentBytes = 64 * 1024, memoryBytes = 2 ** 30, diskFreeBytesMin = 0 } = this.#options;
+    const { memoryBytesMax = Number.POSITIVE_INFINITY } = this.#options;
     const random = this.#random;
     const data = await BrokerData.open({
       disk: this.disk,
@@ -80,7 +82,7 @@ export class FaultyBroker {
       limits: {
         messageBytesMax: 2 ** 27,
         channelConsumersMax: 0,
-        memoryBytesMax: Number.POSITIVE_INFINITY,
+        memoryBytesMax,
         diskFreeBytesMin,
       },
       log: silentLogger,

@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 import { SeededRandom, VirtualClock } from "@haremq/kernel";
 import type { Disk } from "../src/disk/disk.ts";
 import { FaultyDisk } from "../src/disk/faulty-disk.ts";
-import { DurableLog } from "../src/log/durable-log.ts";
+import { DurableLog, type DurableLogOptions } from "../src/log/durable-log.ts";
 import type { LogSizes } from "../src/log/log-sizes.ts";
 import { RecordKind, recordBytes, userWord } from "../src/log/record.ts";
 import type { ConfirmLevel } from "../src/log/segment-writer.ts";
@@ -17,6 +17,7 @@ export const directory = "/data";
 export interface RigOptions {
   readonly sizes?: Partial<LogSizes>;
   readonly memoryBytes?: number;
+  readonly sharedMemory?: DurableLogOptions["sharedMemory"];
   readonly confirmLevel?: ConfirmLevel;
   /** Puts another disk in front of the faulty one. */
   readonly wrap?: (disk: FaultyDisk) => Disk;
@@ -63,7 +64,7 @@ export class LogRig {
 
   /** Opens the log on what is on the disk. */
   async open(): Promise<void> {
-    const { sizes, memoryBytes, confirmLevel, wrap } = this.#options;
+    const { sizes, memoryBytes, sharedMemory, confirmLevel, wrap } = this.#options;
     this.clock = new VirtualClock();
     this.found = [];
     this.damage = [];
@@ -76,6 +77,7 @@ export class LogRig {
       clock: this.clock,
       confirmLevel: confirmLevel ?? "disk",
       memoryBytes: memoryBytes ?? Number.MAX_SAFE_INTEGER,
+      ...(sharedMemory && { sharedMemory }),
       sizes: {
         segmentBytes,
         transientSegmentBytes: segmentBytes / 4,

@@ -2,6 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { ByteCount } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
 import fc from "fast-check";
 import { RecordingSink, testConsumer } from "../../test/recording-sink.ts";
@@ -59,6 +60,18 @@ test("a ledger that was never used is empty and costs no entries", () => {
   assert.equal(ledger.has(0), false);
   assert.equal(ledger.take(0), false);
   assert.equal(ledger.takeOldest(everything), false);
+});
+
+test("memory of a large ledger is counted until it is empty", () => {
+  const memory = new ByteCount();
+  const ledger = new DeliveryLedger(memory);
+  add(ledger, ...range(1, 4096));
+  assert.equal(memory.bytes, 0);
+  add(ledger, ...range(4097, 10_000));
+  assert.equal(memory.bytes, ledger.capacity * 32);
+  assert.ok(ledger.capacity >= 10_000);
+  assert.equal(takeUpTo(ledger, everything).length, 10_000);
+  assert.equal(memory.bytes, 0);
 });
 
 test("a delivery is taken out by its tag, once, with all that was noted of it", () => {

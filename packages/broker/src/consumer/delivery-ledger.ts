@@ -11,9 +11,14 @@
  * binary search. Adapters own a ledger per channel. This is a hot file.
  */
 
+import type { ByteCount } from "@haremq/kernel";
 import type { Consumer } from "./consumer.ts";
 
 const initialCapacity = 16;
+/** An empty ledger keeps no more than that, and so little is not counted. */
+const keptCapacity = 4096;
+/** Three numbers and a pointer. */
+const entryBytes = 32;
 
 /** A delivery as it is put back. */
 export interface LedgerEntry {
@@ -33,12 +38,18 @@ export class DeliveryLedger {
   /** Entries between head and tail, gaps included. */
   #span = 0;
   #live = 0;
+  readonly #memory: ByteCount | undefined;
 
   /** The entry that `take` or `takeOldest` took out. */
   tag = 0;
   consumer: Consumer | null = null;
   handle = 0;
   sequence = 0;
+
+  /** Memory of large ledgers is counted in `memory`, until they are empty again. */
+  constructor(memory?: ByteCount) {
+    this.#memory = memory;
+  }
 
   /** Unsettled deliveries. */
   get size(): number {
@@ -117,7 +128,7 @@ export class DeliveryLedger {
     if (this.#live === 0) {
       this.#span = 0;
       this.#head = 0;
-      if (this.#capacity > 4096) this.#resize(initialCapacity);
+      if (this.#capacity > keptCapacity) this.#resize(initialCapacity);
     } else if (at === this.#head) {
       this.#dropLeadingGaps();
     }
@@ -197,8 +208,15 @@ export class DeliveryLedger {
     this.#handles = handles;
     this.#sequences = sequences;
     this.#consumers = consumers;
+    if (this.#memory !== undefined) {
+      this.#memory.bytes += countedBytes(capacity) - countedBytes(this.#capacity);
+    }
     this.#capacity = capacity;
     this.#head = 0;
     this.#span = to;
   }
+}
+
+function countedBytes(capacity: number): number {
+  return capacity > keptCapacity ? capacity * entryBytes : 0;
 }

@@ -105,7 +105,12 @@ test("memory in use follows what is held", () => {
   const store = new MessageStore();
   assert.equal(store.usedBytes, 0);
   const handles = Array.from({ length: 10 }, () => store.keep(textMessage("x".repeat(900_000))));
-  assert.equal(store.usedBytes, 10 * (slabBytes + 32), "with what it takes to know of them");
+  assert.equal(store.usedBytes, 10 * (slabBytes + 256), "with what it takes to know of them");
   for (const handle of handles) store.release(handle);
-  assert.equal(store.usedBytes, slabBytes);
+  assert.equal(store.usedBytes, slabBytes + 256);
+  store.memory.positions.bytes += 1;
+  store.memory.unsettled.bytes += 20;
+  store.memory.received.bytes += 300;
+  store.memory.output.bytes += 4000;
+  assert.equal(store.usedBytes, slabBytes + 256 + 4321);
 });

@@ -22,6 +22,7 @@ import {
   userWord,
 } from "@haremq/store";
 import { copyBytes } from "./copy-bytes.ts";
+import { MemoryUse } from "./memory-use.ts";
 import { arrivalAt } from "./message-terms.ts";
 import { MessageView, unstored } from "./message-view.ts";
 
@@ -44,8 +45,6 @@ const addressBits = 10;
 const addressMask = (1 << addressBits) - 1;
 /** The longest property block that a record has room to tell. */
 export const propertiesBytesMax = 2 ** (32 - addressBits) - 1;
-/** What a queue or a channel needs to know of a message, about. */
-const referenceBytes = 32;
 /** Segment number, unit and queue number of a settlement. */
 const settlementBytes = 12;
 
@@ -53,18 +52,17 @@ export class MessageStore {
   readonly #log: MessageLog;
   readonly #durable: DurableLog | undefined;
   #waiting = new Set<DurableWaiter>();
-  /** Places in queues and unsettled deliveries that hold a message. */
-  #references = 0;
-  /** Bytes of messages that are being received. */
-  heldBytes = 0;
+  /** What others need because of messages. */
+  readonly memory: MemoryUse;
   /** For queues to look at one message after the other; nobody keeps it across calls. */
   readonly scratch = new MessageView();
 
   #nowMs = 0;
   #arrival = 0;
 
-  constructor(durable?: DurableLog) {
+  constructor(durable?: DurableLog, memory = new MemoryUse()) {
     this.#durable = durable;
+    this.memory = memory;
     this.#log = durable?.log ?? new MessageLog();
   }
 
@@ -89,7 +87,6 @@ export class MessageStore {
    * Returns its handle, which the view carries from then on.
    */
   keep(view: MessageView): number {
-    this.#references++;
     if (view.handle !== unstored) {
       this.#log.retain(view.handle);
       return view.handle;
@@ -103,7 +100,6 @@ export class MessageStore {
    * It survives once `durablePosition` has reached the `position` after this call.
    */
   keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
-    this.#references++;
     const length = view.addressLength + view.propertiesLength + view.bodyLength;
     return this.#fill(view, this.#log.appendDurable(length, queues, kind));
   }
@@ -168,25 +164,17 @@ export class MessageStore {
   /** A queue could not read its messages; `serve` tries again. */
   onLoadFailed: (queue: StalledQueue, error: Error) => void = () => undefined;
 
-  /** A queue has got a message back from the disk, which the log has counted already. */
-  noteRestored(): void {
-    this.#references++;
-  }
-
   retain(handle: number): void {
-    this.#references++;
     this.#log.retain(handle);
   }
 
   /** Gives one reference back. */
   release(handle: number): void {
-    this.#references--;
     this.#log.release(handle);
   }
 
   /** Gives a durable queue's reference back, and sees to it that a restart knows. */
   settle(handle: number, queue: number): void {
-    this.#references--;
     this.#log.settle(handle, queue);
   }
 
@@ -279,9 +267,9 @@ export class MessageStore {
     });
   }
 
-  /** Bytes of memory for messages: stored, half received, and what it takes to know of them. */
+  /** Memory for messages, and for what it takes to know of them and to pass them on. */
   get usedBytes(): number {
-    return this.#log.pool.takenBytes + this.heldBytes + this.#references * referenceBytes;
+    return this.#log.pool.takenBytes + this.#log.indexMemory.bytes + this.memory.bytes;
   }
 
   get liveMessages(): number {

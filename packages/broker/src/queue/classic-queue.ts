@@ -11,7 +11,7 @@
  * This is a hot file.
  */
 
-import type { Clock } from "@haremq/kernel";
+import { type ByteCount, type Clock, FloatRing } from "@haremq/kernel";
 import { DeliveryNote } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
@@ -86,7 +86,7 @@ export class ClassicQueue implements OutboxOwner {
     this.#note = this.storeNumber === 0 ? undefined : new DeliveryNote(this.storeNumber);
     this.#messages = messages;
     this.#host = host;
-    this.#backlog = backlogFor(spec.arguments);
+    this.#backlog = backlogFor(spec.arguments, messages.memory.positions);
     this.#consumers = new QueueConsumers(this.singleActiveConsumer);
     this.#expiry = new ExpiryWatch(this.#backlog, host.clock, (handle, sequence) =>
       this.#leave(handle, sequence, "expired"),
@@ -161,7 +161,6 @@ export class ClassicQueue implements OutboxOwner {
   }
 
   restore(message: RestoredMessage): void {
-    this.#messages.noteRestored();
     const { handle, terms, bodyBytes, arrivedAtMs } = message;
     const ttlMs = Math.min(expirationOf(terms), this.settings.messageTtlMs);
     if (Number.isFinite(ttlMs)) this.#keepFacts();
@@ -403,23 +402,24 @@ export class ClassicQueue implements OutboxOwner {
 
   /** Finds out how long the messages are that came before anybody asked. */
   async #measure(): Promise<void> {
-    const unknown: number[] = [];
-    const handles: number[] = [];
+    const unknown = new FloatRing();
+    const handles = new FloatRing();
     this.#backlog.forEach((sequence, handle) => {
       unknown.push(sequence);
       handles.push(handle);
     });
     const view = new MessageView();
-    for (let i = 0; i < unknown.length && !this.deleted; i++) {
-      if (i % measuresPerTurn === measuresPerTurn - 1) await nextTurn(this.#host.clock);
-      const sequence = unknown[i]!;
+    while (unknown.length > 0 && !this.deleted) {
+      if (unknown.length % measuresPerTurn === 0) await nextTurn(this.#host.clock);
+      const sequence = unknown.shift();
+      const handle = handles.shift();
       const isThere = (): boolean => this.#backlog.isReady(sequence);
       if (!isThere()) continue;
-      if (!this.#messages.isResident(handles[i]!)) {
-        await this.#messages.load(handles[i]!).catch(() => undefined);
+      if (!this.#messages.isResident(handle)) {
+        await this.#messages.load(handle).catch(() => undefined);
         if (!isThere()) continue;
       }
-      if (this.#messages.view(handles[i]!, view) !== Viewed.Ready) continue;
+      if (this.#messages.view(handle, view) !== Viewed.Ready) continue;
       this.#backlog.setBodyBytes(sequence, view.bodyLength);
     }
     if (!this.deleted) this.#enforceLimits();
@@ -525,10 +525,10 @@ export class ClassicQueue implements OutboxOwner {
 }
 
 /** With priorities if the queue was declared so; a policy cannot give it any. */
-function backlogFor(args: FieldTable): Backlog {
+function backlogFor(args: FieldTable, memory: ByteCount): Backlog {
   const priorityMax = integerArgument(args, "max-priority");
-  if (!Number.isFinite(priorityMax) || priorityMax === 0) return new FifoBacklog();
-  return new PriorityBacklog(priorityMax, integerArgument(args, "priority-ageing"));
+  if (!Number.isFinite(priorityMax) || priorityMax === 0) return new FifoBacklog(memory);
+  return new PriorityBacklog(priorityMax, integerArgument(args, "priority-ageing"), memory);
 }
 
 function nextTurn(clock: Clock): Promise<void> {

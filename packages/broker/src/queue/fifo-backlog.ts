@@ -14,13 +14,14 @@
  * This is a hot file.
  */
 
-import { FloatRing, MinHeap } from "@haremq/kernel";
+import { type ByteCount, FloatRing, MinHeap } from "@haremq/kernel";
 import type { Backlog } from "./backlog.ts";
 import { type MessageFact, MessageFacts, unknownFact } from "./message-facts.ts";
 
 export class FifoBacklog implements Backlog {
-  readonly #ready = new FloatRing();
-  readonly #returned = new MinHeap();
+  readonly #memory: ByteCount | undefined;
+  readonly #ready: FloatRing;
+  readonly #returned: MinHeap;
   /** The sequence number of the next message to arrive. */
   #tail: number;
   #facts: MessageFacts | null = null;
@@ -28,7 +29,11 @@ export class FifoBacklog implements Backlog {
   #removed: Set<number> | null = null;
   takenHandle = 0;
 
-  constructor(firstSequence = 0) {
+  /** What it takes is counted in `memory`. */
+  constructor(memory?: ByteCount, firstSequence = 0) {
+    this.#memory = memory;
+    this.#ready = new FloatRing(memory);
+    this.#returned = new MinHeap(memory);
     this.#tail = firstSequence;
   }
 
@@ -114,7 +119,7 @@ export class FifoBacklog implements Backlog {
 
   keepFacts(): void {
     if (this.#facts !== null) return;
-    this.#facts = new MessageFacts(this.#tail - this.#ready.length);
+    this.#facts = new MessageFacts(this.#tail - this.#ready.length, this.#memory);
     for (let i = 0; i < this.#ready.length; i++) this.#facts.append(unknownFact);
   }
 

@@ -8,7 +8,7 @@
  * This is a hot file, but only for queues that use it.
  */
 
-import { FloatRing } from "@haremq/kernel";
+import { type ByteCount, FloatRing } from "@haremq/kernel";
 
 export interface MessageFact {
   /** Wall time, or Infinity. */
@@ -27,14 +27,17 @@ export const unknownFact: MessageFact = {
 };
 
 export class MessageFacts {
-  readonly #expiries = new FloatRing();
-  readonly #bytes = new FloatRing();
-  readonly #arrivals = new FloatRing();
+  readonly #expiries: FloatRing;
+  readonly #bytes: FloatRing;
+  readonly #arrivals: FloatRing;
   readonly #loose = new Map<number, MessageFact>();
   /** The sequence number of the next row. */
   #next: number;
 
-  constructor(nextSequence: number) {
+  constructor(nextSequence: number, memory?: ByteCount) {
+    this.#expiries = new FloatRing(memory);
+    this.#bytes = new FloatRing(memory);
+    this.#arrivals = new FloatRing(memory);
     this.#next = nextSequence;
   }
 

@@ -8,6 +8,7 @@
  * comes to its turn.
  */
 
+import type { ByteCount } from "@haremq/kernel";
 import { priorityOf } from "../message/message-terms.ts";
 import type { Backlog } from "./backlog.ts";
 import { FifoBacklog } from "./fifo-backlog.ts";
@@ -23,6 +24,7 @@ interface Level {
 export class PriorityBacklog implements Backlog {
   readonly #priorityMax: number;
   readonly #ageingMs: number;
+  readonly #memory: ByteCount | undefined;
   /** By priority. */
   readonly #levels: (Level | undefined)[] = [];
   /** The same, highest first. */
@@ -34,7 +36,8 @@ export class PriorityBacklog implements Backlog {
   takenHandle = 0;
 
   /** `ageingMs` is Infinity for priorities that do not change. */
-  constructor(priorityMax: number, ageingMs: number) {
+  constructor(priorityMax: number, ageingMs: number, memory?: ByteCount) {
+    this.#memory = memory;
     this.#priorityMax = priorityMax;
     this.#ageingMs = ageingMs;
     this.#keepsFacts = Number.isFinite(ageingMs);
@@ -186,7 +189,7 @@ export class PriorityBacklog implements Backlog {
   }
 
   #addLevel(priority: number): Level {
-    const backlog = new FifoBacklog(priority * levelSpan);
+    const backlog = new FifoBacklog(this.#memory, priority * levelSpan);
     if (this.#keepsFacts) backlog.keepFacts();
     const level = { priority, backlog };
     this.#levels[priority] = level;

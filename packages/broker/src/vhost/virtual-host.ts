@@ -279,7 +279,6 @@ export class VirtualHost implements QueueHost {
     const node = this.topology.exchange(exchange);
     const feature = node === undefined ? undefined : this.#features.find(node, number);
     messages.giveTo(({ handle }) => {
-      this.#messages.noteRestored();
       if (feature === undefined) this.#messages.settle(handle, number);
       else feature.restore(handle);
     }, this.clock.wallMs());

@@ -72,6 +72,10 @@ export interface MemoryConfig {
    * memory-limit.ts.
    */
   readonly highWatermark: { readonly relative: number } | { readonly absoluteBytes: number };
+  /** vm_memory_high_watermark_paging_ratio: above this share of it messages leave memory. */
+  readonly pagingRatio: number;
+  /** haremq.message_memory_max: above so much they leave memory in any case. */
+  readonly messageBytesMax: number;
   /** total_memory_available_override_value; undefined: what the machine or the container has. */
   readonly totalBytes: number | undefined;
 }
@@ -134,7 +138,13 @@ export function defaultConfig(version: string): BrokerConfig {
       loopbackUsers: ["guest"],
       mechanisms: ["PLAIN", "AMQPLAIN"],
     },
-    memory: { highWatermark: { relative: 0.4 }, totalBytes: undefined },
+    memory: {
+      highWatermark: { relative: 0.4 },
+      pagingRatio: 0.5,
+      // More does not make anything faster.
+      messageBytesMax: 134_217_728,
+      totalBytes: undefined,
+    },
     disk: { freeLimit: { absoluteBytes: 50_000_000 }, confirmLevel: "disk" },
     identity: {
       product: "HareMQ",

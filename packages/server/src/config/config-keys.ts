@@ -164,6 +164,13 @@ const memoryKeys: readonly ConfigKey[] = [
   key("vm_memory_high_watermark.absolute", size(0, Number.MAX_SAFE_INTEGER), (draft, value) => {
     draft.absoluteWatermarkBytes = value;
   }),
+  key("vm_memory_high_watermark_paging_ratio", ratio(0, 1), ({ config }, value) => {
+    config.memory.pagingRatio = value;
+  }),
+  // Two segments of the message log: the one being filled and one being read.
+  key("haremq.message_memory_max", size(2 ** 25, Number.MAX_SAFE_INTEGER), ({ config }, value) => {
+    config.memory.messageBytesMax = value;
+  }),
   key(
     "total_memory_available_override_value",
     size(1, Number.MAX_SAFE_INTEGER),

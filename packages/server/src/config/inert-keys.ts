@@ -12,7 +12,7 @@ export const inertKeys: readonly string[] = [
   ..."proxy_protocol tcp_listen_options tcp_listen_options.** ranch_connection_max".split(" "),
   ..."socket_writer.gc_threshold".split(" "),
   // Limits and memory
-  ..."vm_memory_high_watermark_paging_ratio vm_memory_calculation_strategy".split(" "),
+  ..."vm_memory_calculation_strategy".split(" "),
   ..."memory_monitor_interval".split(" "),
   ..."channel_max_per_node vhost_max cluster_queue_limit cluster_exchange_limit".split(" "),
   ..."default_limits.** runtime_parameters.limits.* default_worker_pool_size".split(" "),

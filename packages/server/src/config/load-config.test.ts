@@ -63,6 +63,8 @@ const effects: readonly (readonly [string, (config: BrokerConfig) => unknown, un
   ["disk_free_limit.absolute=2GB", (config) => config.disk.freeLimit, { absoluteBytes: 2e9 }],
   ["haremq.confirm=os", (config) => config.disk.confirmLevel, "os"],
   ["vm_memory_high_watermark.absolute=2GiB", watermark, { absoluteBytes: 2 ** 31 }],
+  ["vm_memory_high_watermark_paging_ratio=0.75", (c) => c.memory.pagingRatio, 0.75],
+  ["haremq.message_memory_max=1GiB", (c) => c.memory.messageBytesMax, 2 ** 30],
   ["total_memory_available_override_value=1G", (c) => c.memory.totalBytes, 2 ** 30],
   ["log.console=false", (config) => config.log.console, false],
   ["log.console.formatter=json", (config) => config.log.format, "json"],

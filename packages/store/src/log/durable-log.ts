@@ -17,7 +17,7 @@ import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import { MessageLog } from "./message-log.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Recovery } from "./recovery.ts";
-import { Residency } from "./residency.ts";
+import { Residency, type SharedMemory } from "./residency.ts";
 import type { ConfirmLevel } from "./segment-writer.ts";
 
 export interface DurableLogOptions {
@@ -27,6 +27,8 @@ export interface DurableLogOptions {
   readonly confirmLevel: ConfirmLevel;
   /** Memory for segments; above it the coldest leave. */
   readonly memoryBytes: number;
+  /** Memory that segments have to share with what is known of them, and with others. */
+  readonly sharedMemory?: SharedMemory;
   /** Other than the usual sizes, for tests. */
   readonly sizes?: LogSizes;
   /** See Recovery: a record that was found, and a queue that it is meant for. */
@@ -43,6 +45,10 @@ export interface DurableLogOptions {
   onDamage(description: string): void;
 }
 
+/** So many segments may stay in memory however much of it others take. */
+const leastSegments = 2;
+/** Spare memory beyond this would not make anything faster. */
+const spareBytesMax = 64 * 1024 * 1024;
 const compactionDelayMs = 100;
 const compactionRetryMs = 1000;
 
@@ -61,7 +67,9 @@ export class DurableLog {
     this.#options = options;
     const { disk, directory, clock, confirmLevel, onDurable, onFault, onDamage } = options;
     const sizes = options.sizes ?? defaultSizes;
-    this.log = new MessageLog(undefined, sizes);
+    const { memoryBytes, sharedMemory } = options;
+    const usualBytes = Math.min(memoryBytes, sharedMemory?.bytesMax ?? memoryBytes);
+    this.log = new MessageLog(Math.min(spareBytesMax, usualBytes / 2), sizes);
     this.files = new LogFiles(this.log, {
       disk,
       clock,
@@ -83,6 +91,8 @@ export class DurableLog {
       quarantine: this.#quarantine,
       spillDirectory: join(directory, "spill"),
       budgetBytes: options.memoryBytes,
+      shared: options.sharedMemory,
+      leastBytes: leastSegments * sizes.segmentBytes,
     });
     this.#compaction = new Compaction(this.log, this.files, this.residency, disk);
   }

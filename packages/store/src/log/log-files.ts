@@ -119,6 +119,8 @@ export class LogFiles implements LogDisk {
       return true;
     }
     segment.isDoomed = true;
+    // They go with it, and a purge makes many of them in one turn.
+    segment.settlements = [];
     this.#doomed.push(segment);
     if (!this.#isScheduled) this.#schedule();
     return false;

@@ -39,7 +39,13 @@ describe("a table of records", () => {
           table.pack();
           assertHas(table, records, tail * 8);
           table.unpack();
+          assertHas(table, records, tail * 8);
+          // As the end is to a segment that recovery has found without one.
+          records.push({ unit: tail, length: 32 });
+          table.add(tail);
+          tail += 4;
         }
+        assertHas(table, records, tail * 8);
       }),
       { numRuns: 60 },
     );

@@ -66,7 +66,7 @@ export class RecordTable {
     return low;
   }
 
-  /** Nothing is added any more. */
+  /** Nothing is added before it is unpacked. */
   pack(): void {
     this.#packedUnits ??= new PackedNumbers(this.#units, this.count);
     if (this.#lengths !== undefined) {
@@ -102,5 +102,7 @@ export class RecordTable {
     const grown = new Uint32Array(Math.max(firstCapacity, this.#units.length * 2));
     grown.set(this.#units);
     this.#units = grown;
+    // A table that was unpacked has no room to spare, so this comes before it changes.
+    this.#packedUnits = undefined;
   }
 }

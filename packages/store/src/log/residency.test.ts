@@ -31,6 +31,30 @@ test("segments leave memory when there are more than the budget, the coldest fir
   assert.equal(rig.log.isResident(handles.at(-1)!), true);
 });
 
+test("segments make room for what others need, but for the least that a log needs", async () => {
+  let otherBytes = 0;
+  const bytesMax = 8 * 4096;
+  const sharedMemory = { bytesMax, otherBytes: () => otherBytes };
+  const rig = await LogRig.open({ memoryBytes: 6 * 4096, sharedMemory });
+  const fill = async (): Promise<number> => {
+    for (let i = 0; i < 40; i++) {
+      rig.append(textOf(i));
+      if (i % 4 === 0) await rig.turn();
+    }
+    await rig.rest();
+    return rig.log.stats.residentBytes;
+  };
+  assert.equal(await fill(), 6 * 4096, "its own limit counts while there is room");
+  otherBytes = 3 * 4096;
+  const left = bytesMax - otherBytes - rig.log.indexMemory.bytes;
+  assert.ok(left > 3 * 4096 && left < 5 * 4096);
+  assert.equal(await fill(), Math.floor(left / 4096) * 4096);
+  otherBytes = 100 * 4096;
+  assert.equal(await fill(), 2 * 4096);
+  otherBytes = 0;
+  assert.equal(await fill(), 6 * 4096);
+});
+
 test("what comes back is what left, whatever the order", async () => {
   const [rig, handles] = await filled(8, 3);
   const random = new SeededRandom(2);

@@ -34,8 +34,19 @@ export interface ResidencyOptions {
   readonly clock: Clock;
   readonly spillDirectory: string;
   readonly quarantine: Quarantine;
-  /** Memory for segments above which some leave. */
+  /** Memory for segments above which some leave... */
   readonly budgetBytes: number;
+  /** ...or less, when others need what they share... */
+  readonly shared?: SharedMemory | undefined;
+  /** ...but not less than this. */
+  readonly leastBytes: number;
+}
+
+/** Memory for more than segments. */
+export interface SharedMemory {
+  readonly bytesMax: number;
+  /** What others than the log take of it. */
+  otherBytes(): number;
 }
 
 /** How long the disk is left alone that had no room for a spill file. */
@@ -64,7 +75,7 @@ export class Residency {
    */
   relieve(wanted?: Segment): void {
     if (this.#isSpilling) return;
-    while (this.#log.pool.takenBytes > this.#options.budgetBytes) {
+    while (this.#log.pool.takenBytes > this.#budgetBytes) {
       const segment = this.#coldest(wanted);
       if (segment === undefined) return;
       if (segment.durability === "transient" && segment.spillPath === undefined) {
@@ -91,6 +102,13 @@ export class Residency {
 
   close(): void {
     this.#spillTimer?.cancel();
+  }
+
+  get #budgetBytes(): number {
+    const { budgetBytes, shared, leastBytes } = this.#options;
+    if (shared === undefined) return budgetBytes;
+    const left = shared.bytesMax - this.#log.indexMemory.bytes - shared.otherBytes();
+    return Math.min(budgetBytes, Math.max(leastBytes, left));
   }
 
   /** Brings a segment back; all who ask meanwhile wait for the same read. */

@@ -209,7 +209,6 @@ export class StreamQueue implements Queue, DurableWaiter {
 
   restore({ handle }: RestoredMessage): void {
     const messages = this.#messages;
-    messages.noteRestored();
     if (!isAfter(messages.placeOf(handle), this.#log.lastPlace)) {
       messages.settle(handle, this.storeNumber);
       return;

@@ -1,0 +1,21 @@
+/**
+ * The memory that a broker needs because of messages, but for the store's own: each kind is counted
+ * by whoever takes it. Together with the store's it is what the memory limit is about.
+ */
+
+import { ByteCount } from "@haremq/kernel";
+
+export class MemoryUse {
+  /** What queues have to know which messages are theirs. */
+  readonly positions = new ByteCount();
+  /** What channels have to know of unsettled deliveries. */
+  readonly unsettled = new ByteCount();
+  /** Messages that have been received in part. */
+  readonly received = new ByteCount();
+  /** Output that peers have not taken yet. */
+  readonly output = new ByteCount();
+
+  get bytes(): number {
+    return this.positions.bytes + this.unsettled.bytes + this.received.bytes + this.output.bytes;
+  }
+}
