@@ -12,10 +12,13 @@ export class MemoryUse {
   readonly unsettled = new ByteCount();
   /** Messages that have been received in part. */
   readonly received = new ByteCount();
+  /** What streams have in memory; without a data directory, all of them. */
+  readonly streams = new ByteCount();
   /** Output that peers have not taken yet. */
   readonly output = new ByteCount();
 
   get bytes(): number {
-    return this.positions.bytes + this.unsettled.bytes + this.received.bytes + this.output.bytes;
+    const { positions, unsettled, received, streams, output } = this;
+    return positions.bytes + unsettled.bytes + received.bytes + streams.bytes + output.bytes;
   }
 }

@@ -112,5 +112,6 @@ test("memory in use follows what is held", () => {
   store.memory.unsettled.bytes += 20;
   store.memory.received.bytes += 300;
   store.memory.output.bytes += 4000;
-  assert.equal(store.usedBytes, slabBytes + 256 + 4321);
+  store.memory.streams.bytes += 50_000;
+  assert.equal(store.usedBytes, slabBytes + 256 + 54_321);
 });

@@ -79,7 +79,7 @@ export class Streams {
   }
 
   #hold(change: number): void {
-    this.messages.heldBytes += change;
+    this.messages.memory.streams.bytes += change;
   }
 
   /** Has a stream do its writing when it is its turn. */
