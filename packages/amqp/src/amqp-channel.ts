@@ -92,7 +92,9 @@ export class AmqpChannel
   /** What an empty queue name stands for. */
   lastQueue = "";
 
+  /** Throws if its user has as many channels as it may have. */
   constructor(number: number, host: ChannelHost) {
+    host.session.openChannel();
     this.number = number;
     this.host = host;
     this.#out = host.output;
@@ -524,6 +526,7 @@ export class AmqpChannel
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
+    this.session.closeChannel();
     this.stopDelivering();
     this.#watch.stop();
     this.publishPath.dropAssembly();

@@ -7,6 +7,7 @@
 import type { Clock, Random, Timer } from "@haremq/kernel";
 import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
+import { Presence } from "./access/presence.ts";
 import type { BrokerData } from "./broker-data.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
@@ -17,10 +18,15 @@ import { ExchangeTypes } from "./exchange/exchange-types.ts";
 import { recentHistory } from "./exchange/recent-history.ts";
 import { DirectReplies } from "./message/direct-replies.ts";
 import { MessageStore } from "./message/message-store.ts";
+import { GlobalParameters } from "./parameter/global-parameters.ts";
+import { ParameterComponents } from "./parameter/parameter-components.ts";
+import { limitsComponent, virtualHostLimits } from "./parameter/virtual-host-limits.ts";
 import { Streams } from "./queue/stream/streams.ts";
 import { type StoreStats, storeStatsOf } from "./store-stats.ts";
+import { checkDefaultQueueType } from "./vhost/default-queue-type.ts";
 import { Session } from "./vhost/session.ts";
 import { VirtualHost } from "./vhost/virtual-host.ts";
+import { noMetadata, type VirtualHostMetadata } from "./vhost/virtual-host-metadata.ts";
 
 export interface BrokerOptions {
   readonly clock: Clock;
@@ -50,11 +56,15 @@ export class Broker {
   readonly log: Logger;
   readonly alarms = new Alarms();
   readonly directReplies: DirectReplies;
+  /** What runtime parameters there can be. */
+  readonly parameterComponents = new ParameterComponents();
+  readonly globalParameters: GlobalParameters;
   readonly messages: MessageStore;
   readonly exchangeTypes: ExchangeTypes;
   readonly #streams: Streams;
   readonly #data: BrokerData | undefined;
   readonly #authorizer: Authorizer;
+  readonly #presence: Presence;
   /** What exchanges can do besides routing. */
   readonly #features: readonly ExchangeFeature[] = [recentHistory];
   readonly #vhosts = new Map<string, VirtualHost>();
@@ -73,6 +83,9 @@ export class Broker {
     this.limits = options.limits;
     this.log = options.log;
     this.#authorizer = options.authorizer;
+    this.#presence = new Presence(options.authorizer);
+    this.parameterComponents.register(limitsComponent, virtualHostLimits);
+    this.globalParameters = new GlobalParameters(options.data?.metadata);
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
@@ -99,7 +112,7 @@ export class Broker {
   /** Begins with what was found on disk. */
   #restore(data: BrokerData): void {
     const { journal, found } = data;
-    for (const name of journal.vhosts()) this.#addVhost(name);
+    for (const saved of journal.vhosts()) this.#addVhost(saved.name, saved);
     for (const exchange of journal.exchanges()) {
       const vhost = this.#vhosts.get(exchange.vhost);
       vhost?.restoreExchange(exchange);
@@ -134,26 +147,35 @@ export class Broker {
   }
 
   /** Creates a virtual host with the predeclared exchanges; an existing one is left as it is. */
-  async createVhost(name: string): Promise<VirtualHost> {
+  async createVhost(
+    name: string,
+    metadata: Partial<VirtualHostMetadata> = {},
+  ): Promise<VirtualHost> {
     const found = this.#vhosts.get(name);
     if (found !== undefined) return found;
-    if (this.#data !== undefined) await this.#data.journal.saveVhost(name);
-    return this.#vhosts.get(name) ?? this.#addVhost(name);
+    checkDefaultQueueType(metadata.defaultQueueType ?? "");
+    const complete = { ...noMetadata, ...metadata };
+    if (this.#data !== undefined) await this.#data.journal.saveVhost({ ...complete, name });
+    return this.#vhosts.get(name) ?? this.#addVhost(name, complete);
   }
 
-  #addVhost(name: string): VirtualHost {
-    const onSaveFailed = (error: unknown): void => {
-      this.log.error("a change could not be saved, and may be undone by a restart", { error });
-    };
-    const vhost = new VirtualHost(
+  #addVhost(
+    name: string,
+    { description, tags, defaultQueueType }: VirtualHostMetadata,
+  ): VirtualHost {
+    const vhost = new VirtualHost({
       name,
-      this.messages,
-      this.#streams,
-      this.#data?.journal,
-      onSaveFailed,
-      this.#features,
-      this.exchangeTypes,
-    );
+      metadata: { description, tags, defaultQueueType },
+      messages: this.messages,
+      streams: this.#streams,
+      journal: this.#data?.journal,
+      features: this.#features,
+      exchangeTypes: this.exchangeTypes,
+      parameterComponents: this.parameterComponents,
+      onSaveFailed: (error) => {
+        this.log.error("a change could not be saved, and may be undone by a restart", { error });
+      },
+    });
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     this.#vhosts.set(name, vhost);
     return vhost;
@@ -174,8 +196,12 @@ export class Broker {
   openSession(user: User, vhostName: string): Session {
     const vhost = this.#vhosts.get(vhostName);
     if (vhost === undefined) throw vhostNotFound(vhostName);
-    if (!this.#authorizer.mayEnter(user, vhostName)) throw vhostRefused(vhostName, user.name);
-    return new Session(user, vhost, this.#authorizer, this.random);
+    const visit = this.#presence.enter(user, vhost);
+    if (this.#authorizer.mayEnter(user, vhostName)) {
+      return new Session(user, vhost, this.#authorizer, this.random, visit);
+    }
+    visit.leave();
+    throw vhostRefused(vhostName, user.name);
   }
 
   /**

@@ -160,6 +160,12 @@ export function notEmpty(queue: string, vhost: string): ChannelError {
   return preconditionFailed(`${resourceText("queue", queue, vhost)} not empty`);
 }
 
+export function tooManyQueues(queue: string, vhost: string, max: number): ChannelError {
+  return preconditionFailed(
+    `cannot declare queue '${queue}': queue limit in vhost '${vhost}' (${max}) is reached`,
+  );
+}
+
 export function unknownDeliveryTag(tag: number | bigint): ChannelError {
   return preconditionFailed(`unknown delivery tag ${tag}`);
 }
@@ -217,6 +223,28 @@ export function vhostRefused(vhost: string, user: string): ConnectionError {
   return new ConnectionError(
     "NOT_ALLOWED",
     `access to vhost '${vhost}' refused for user '${user}'`,
+  );
+}
+
+export function vhostFull(vhost: string, user: string, max: number): ConnectionError {
+  return new ConnectionError(
+    "NOT_ALLOWED",
+    `access to vhost '${vhost}' refused for user '${user}': connection limit (${max}) is reached`,
+  );
+}
+
+export function tooManyConnections(user: string, max: number): ConnectionError {
+  return new ConnectionError(
+    "NOT_ALLOWED",
+    `connection refused for user '${user}': user connection limit (${max}) is reached`,
+  );
+}
+
+export function tooManyChannels(user: string, max: number): ConnectionError {
+  return new ConnectionError(
+    "NOT_ALLOWED",
+    `number of channels opened for user '${user}' has reached the maximum allowed user limit ` +
+      `of (${max})`,
   );
 }
 

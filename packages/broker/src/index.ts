@@ -48,13 +48,13 @@ export {
 } from "./message/message-store.ts";
 export { noTerms, priorityOf, termsOf } from "./message/message-terms.ts";
 export { MessageView, unstored } from "./message/message-view.ts";
+export { ParameterError } from "./parameter/parameter-error.ts";
 export {
   EffectivePolicy,
   noPolicy,
   type PolicyDefinition,
   type PolicyValue,
 } from "./policy/effective-policy.ts";
-export { ParameterError } from "./policy/parameter-error.ts";
 export type { Policy, PolicyInput, PolicyScope, PolicySpec } from "./policy/policy.ts";
 export type { PolicyTable } from "./policy/policy-table.ts";
 export { Distributed, distribute, survivesIn } from "./queue/distribute.ts";

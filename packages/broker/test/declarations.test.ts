@@ -9,6 +9,7 @@ import { test } from "node:test";
 import { SeededRandom } from "@haremq/kernel";
 import { FieldTable, textField } from "@haremq/wire";
 import type { Authorizer } from "../src/access/access.ts";
+import { Presence } from "../src/access/presence.ts";
 import { ChannelError } from "../src/errors.ts";
 import { checkExpiration } from "../src/message/expiration.ts";
 import { MessageStore } from "../src/message/message-store.ts";
@@ -28,6 +29,7 @@ import { streamsFor } from "./streams-for.ts";
 const everythingAllowed: Authorizer = {
   epoch: 0,
   mayEnter: () => true,
+  limitsOf: () => ({ maxConnections: undefined, maxChannels: undefined }),
   may: () => true,
   mayUseTopic: () => true,
 };
@@ -186,8 +188,10 @@ async function redeclare(current: string, received: string): Promise<void> {
 
 function openSession(): Session {
   const messages = new MessageStore();
-  const vhost = new VirtualHost("/", messages, streamsFor(messages));
-  return new Session({ name: "u", tags: [] }, vhost, everythingAllowed, new SeededRandom(1));
+  const vhost = new VirtualHost({ name: "/", messages, streams: streamsFor(messages) });
+  const user = { name: "u", tags: [] };
+  const visit = new Presence(everythingAllowed).enter(user, vhost);
+  return new Session(user, vhost, everythingAllowed, new SeededRandom(1), visit);
 }
 
 function declaration(args = new FieldTable()): QueueDeclaration {

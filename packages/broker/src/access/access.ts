@@ -34,10 +34,17 @@ export interface Authenticator {
   authenticate(credentials: Credentials, peer: Peer): Promise<LoginResult>;
 }
 
+/** How much a user may have open at a time; undefined for no limit. */
+export interface UserLimits {
+  readonly maxConnections: number | undefined;
+  readonly maxChannels: number | undefined;
+}
+
 export interface Authorizer {
   /** Grows whenever an answer below may have changed, so that callers may cache answers. */
   readonly epoch: number;
   mayEnter(user: User, vhost: string): boolean;
+  limitsOf(user: User): UserLimits;
   may(user: User, permission: Permission, vhost: string, kind: ResourceKind, name: string): boolean;
   /** Whether a user may use a routing key with a topic exchange. */
   mayUseTopic(

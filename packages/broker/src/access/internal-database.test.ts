@@ -346,3 +346,34 @@ test("a user without a password that this broker can check cannot log in", async
     assert.equal((await logIn(reopened(store), name, "s3cret")).ok, false);
   }
 });
+
+test("limits of a user are set, checked, cleared and kept", async () => {
+  const store = new MemoryMetadataStore();
+  const users = reopened(store);
+  await users.addUser("alice", "s3cret", ["administrator"]);
+  const alice = { name: "alice", tags: [] };
+  const none = { maxConnections: undefined, maxChannels: undefined };
+  assert.deepEqual(users.limitsOf(alice), none);
+  await Promise.all([
+    users.setLimit("alice", "max-connections", 5),
+    users.setLimit("alice", "max-channels", 0),
+  ]);
+  assert.deepEqual(users.limitsOf(alice), { maxConnections: 5, maxChannels: 0 });
+  assert.deepEqual(users.limitsByName("alice"), { "max-connections": 5, "max-channels": 0 });
+  await users.setLimit("alice", "max-channels", -1);
+  assert.deepEqual(users.limitsOf(alice), { maxConnections: 5, maxChannels: undefined });
+  await users.clearLimit("alice", "max-channels");
+  const again = reopened(store);
+  assert.deepEqual(again.limitsByName("alice"), { "max-connections": 5 });
+  assert.deepEqual(again.limitsOf(alice), { maxConnections: 5, maxChannels: undefined });
+  assert.equal((await logIn(again, "alice", "s3cret")).ok, true, "the rest is as it was");
+
+  const refused = async (name: string, value: unknown, message: string): Promise<void> => {
+    const error = { name: "ParameterError", message };
+    await assert.rejects(users.setLimit("alice", name, value as never), error);
+  };
+  await refused("max-channels", "a", 'max-channels should be a number, actually was <<"a">>');
+  await refused("max-queues", 1, 'Unrecognised terms [{<<"max-queues">>,1}] in user-limits');
+  await assert.rejects(users.setLimit("bob", "max-channels", 1), /no such user: bob/);
+  assert.deepEqual(users.limitsOf({ name: "bob", tags: [] }), none);
+});

@@ -15,6 +15,9 @@ import {
   userRecords,
 } from "@haremq/store";
 import type { ResourceKind } from "../errors.ts";
+import type { JsonValue } from "../parameter/json-value.ts";
+import { checkLimits, limitOf } from "../parameter/limit-check.ts";
+import { ParameterError } from "../parameter/parameter-error.ts";
 import type {
   Authenticator,
   Authorizer,
@@ -23,6 +26,7 @@ import type {
   Peer,
   Permission,
   User,
+  UserLimits,
 } from "./access.ts";
 
 /** Patterns over resource names, as operators write them; an empty pattern matches nothing. */
@@ -36,7 +40,12 @@ interface Account {
   readonly user: User;
   readonly passwordHash: Buffer;
   readonly permissions: Map<string, Record<Permission, RegExp>>;
+  limits: LimitsByName;
 }
+
+type LimitsByName = Readonly<Record<string, number>>;
+
+const limitNames = ["max-connections", "max-channels"];
 
 const saltBytes = 4;
 const hashBytes = 32;
@@ -63,7 +72,12 @@ export class InternalDatabase implements Authenticator, Authorizer {
       // A hash of another kind is one that no password has here.
       const isOurs = record.hashingAlgorithm === hashingAlgorithm;
       const passwordHash = isOurs ? Buffer.from(record.passwordHash) : Buffer.alloc(0);
-      this.#accounts.set(name, { user: { name, tags }, passwordHash, permissions: new Map() });
+      this.#accounts.set(name, {
+        user: { name, tags },
+        passwordHash,
+        permissions: new Map(),
+        limits: record.limits as LimitsByName,
+      });
     }
     for (const { vhost, user, ...patterns } of permissionRecords.scan(store)) {
       this.#accounts.get(user)?.permissions.set(vhost, compileAll(patterns));
@@ -79,7 +93,7 @@ export class InternalDatabase implements Authenticator, Authorizer {
       name,
       // In this order, so that what is put is not removed.
       (store) => [...removeUser(store, name), userRecords.put(record)],
-      () => this.#accounts.set(name, { user, passwordHash, permissions: new Map() }),
+      () => this.#accounts.set(name, { user, passwordHash, permissions: new Map(), limits: {} }),
     );
   }
 
@@ -119,6 +133,40 @@ export class InternalDatabase implements Authenticator, Authorizer {
     );
   }
 
+  /** What limits were set for a user, by name. */
+  limitsByName(name: string): LimitsByName {
+    return { ...this.#accountOf(name).limits };
+  }
+
+  /**
+   * Limits what a user may have open from now on; a negative limit is none. Throws a ParameterError
+   * for what is no limit.
+   */
+  async setLimit(name: string, limit: string, value: JsonValue): Promise<void> {
+    const complaints = checkLimits({ [limit]: value }, limitNames, "user-limits");
+    if (complaints.length > 0) throw new ParameterError(complaints.join("\n"));
+    await this.#changeLimits(name, (limits) => ({ ...limits, [limit]: value as number }));
+  }
+
+  async clearLimit(name: string, limit: string): Promise<void> {
+    await this.#changeLimits(name, ({ [limit]: _cleared, ...others }) => others);
+  }
+
+  async #changeLimits(name: string, make: (limits: LimitsByName) => LimitsByName): Promise<void> {
+    await this.#change(
+      name,
+      (store) => {
+        const record = userRecords.get(store, name);
+        if (record === undefined) return [];
+        return [userRecords.put({ ...record, limits: make(this.#accountOf(name).limits) })];
+      },
+      () => {
+        const account = this.#accountOf(name);
+        account.limits = make(account.limits);
+      },
+    );
+  }
+
   /** Saves a change, then lets it hold. Changes of the same user take turns. */
   async #change(
     user: string,
@@ -155,6 +203,14 @@ export class InternalDatabase implements Authenticator, Authorizer {
       return refusal(`user '${name}' can only connect via localhost`);
     }
     return { ok: true, user: account.user };
+  }
+
+  limitsOf(user: User): UserLimits {
+    const limits = this.#accounts.get(user.name)?.limits;
+    return {
+      maxConnections: limitOf(limits, "max-connections"),
+      maxChannels: limitOf(limits, "max-channels"),
+    };
   }
 
   mayEnter(user: User, vhost: string): boolean {

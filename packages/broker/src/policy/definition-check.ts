@@ -4,11 +4,11 @@
  * others by the table of keys.
  */
 
+import { jsonTerm, pairsTerm } from "../parameter/json-term.ts";
 import { Pattern } from "../pattern/pattern.ts";
 import { PatternError } from "../pattern/pattern-error.ts";
 import { erlangPair, erlangString } from "../vhost/field-text.ts";
 import type { PolicyDefinition, PolicyValue } from "./effective-policy.ts";
-import { jsonTerm, pairsTerm } from "./json-term.ts";
 import { policyKey } from "./policy-keys.ts";
 
 /** Undefined if nothing is. */

@@ -6,14 +6,9 @@
  * How an object's own arguments and its policy add up is for the object to say.
  */
 
-/** A value as JSON has it. */
-export type PolicyValue =
-  | null
-  | boolean
-  | number
-  | string
-  | readonly PolicyValue[]
-  | { readonly [name: string]: PolicyValue };
+import type { JsonValue } from "../parameter/json-value.ts";
+
+export type PolicyValue = JsonValue;
 
 export type PolicyDefinition = Readonly<Record<string, PolicyValue>>;
 

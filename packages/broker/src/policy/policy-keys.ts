@@ -7,9 +7,9 @@
  * they are checked, kept and shown.
  */
 
+import { jsonTerm } from "../parameter/json-term.ts";
 import { isMaxAge } from "../queue/queue-arguments.ts";
 import type { PolicyValue } from "./effective-policy.ts";
-import { jsonTerm } from "./json-term.ts";
 
 export interface PolicyKey {
   readonly name: string;

@@ -11,9 +11,9 @@ import {
   type PolicyRecord,
   policyRecords,
 } from "@haremq/store";
+import { SavedTable } from "../parameter/saved-table.ts";
 import type { PolicyDefinition } from "./effective-policy.ts";
 import { newPolicy, Policy, type PolicyInput, type PolicyScope } from "./policy.ts";
-import { SavedTable } from "./saved-table.ts";
 
 export type PolicyAudience = "user" | "operator";
 

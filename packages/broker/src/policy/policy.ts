@@ -7,12 +7,12 @@
  */
 
 import { textByteLength } from "@haremq/wire";
+import { jsonTerm } from "../parameter/json-term.ts";
+import { validationFailed } from "../parameter/parameter-error.ts";
 import { Pattern } from "../pattern/pattern.ts";
 import { findQueueType, takesArgument } from "../queue/queue-types.ts";
 import { checkDefinition, patternComplaint } from "./definition-check.ts";
 import type { PolicyDefinition, PolicyValue } from "./effective-policy.ts";
-import { jsonTerm } from "./json-term.ts";
-import { validationFailed } from "./parameter-error.ts";
 import { policyKey } from "./policy-keys.ts";
 
 const queueTypeNames = {

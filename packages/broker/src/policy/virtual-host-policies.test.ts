@@ -6,15 +6,15 @@ import { MemoryMetadataStore, type MetadataStore } from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
 import { streamsFor } from "../../test/streams-for.ts";
 import { MessageStore } from "../message/message-store.ts";
+import { ParameterError } from "../parameter/parameter-error.ts";
 import type { Queue } from "../queue/queue.ts";
 import { TopologyJournal } from "../vhost/topology-journal.ts";
 import { VirtualHost } from "../vhost/virtual-host.ts";
 import { noPolicy } from "./effective-policy.ts";
-import { ParameterError } from "./parameter-error.ts";
 
 function givenVhost(name = "v", journal?: TopologyJournal): VirtualHost {
   const messages = new MessageStore();
-  return new VirtualHost(name, messages, streamsFor(messages), journal);
+  return new VirtualHost({ name, messages, streams: streamsFor(messages), journal });
 }
 
 /** A virtual host as a restart finds it. */

@@ -50,9 +50,11 @@ async function given(metadata = new MemoryMetadataStore()) {
   const log: string[] = [];
   const feature = swallowing(log);
   const journal = await TopologyJournal.open(metadata);
-  const fail = (error: unknown): never => assert.fail(String(error));
+  const onSaveFailed = (error: unknown): never => assert.fail(String(error));
   const messages = new MessageStore();
-  const vhost = new VirtualHost("v", messages, streamsFor(messages), journal, fail, [feature]);
+  const streams = streamsFor(messages);
+  const features = [feature];
+  const vhost = new VirtualHost({ name: "v", messages, streams, journal, onSaveFailed, features });
   const declare = (name: string, args: FieldTable, durable = true) =>
     vhost.createExchange({
       name,

@@ -8,6 +8,7 @@
 import type { Random } from "@haremq/kernel";
 import type { FieldTable } from "@haremq/wire";
 import type { Authorizer, Permission, User } from "../access/access.ts";
+import type { Visit } from "../access/presence.ts";
 import type { Consumer, ConsumerOptions } from "../consumer/consumer.ts";
 import { checkConsumerArguments } from "../consumer/consumer-arguments.ts";
 import {
@@ -33,6 +34,7 @@ import type { Queue } from "../queue/queue.ts";
 import { checkQueueArguments, checkServerNamed } from "../queue/queue-arguments.ts";
 import { isStream, queueTypeOf } from "../queue/queue-types.ts";
 import { checkStreamConsumer, unsupportedByStream } from "../queue/stream/stream-arguments.ts";
+import { argumentsWithType } from "./default-queue-type.ts";
 import { checkExchangeEquivalence, checkQueueEquivalence } from "./equivalence.ts";
 import { fieldTypeName } from "./field-text.ts";
 import type { VirtualHost } from "./virtual-host.ts";
@@ -70,19 +72,36 @@ export class Session {
   readonly vhost: VirtualHost;
   readonly #authorizer: Authorizer;
   readonly #random: Random;
+  readonly #visit: Visit;
   readonly #exclusiveQueues = new Set<Queue>();
   #isClosed = false;
 
-  constructor(user: User, vhost: VirtualHost, authorizer: Authorizer, random: Random) {
+  constructor(
+    user: User,
+    vhost: VirtualHost,
+    authorizer: Authorizer,
+    random: Random,
+    visit: Visit,
+  ) {
     this.user = user;
     this.vhost = vhost;
     this.#authorizer = authorizer;
     this.#random = random;
+    this.#visit = visit;
   }
 
   /** Grows whenever `mayWrite` may answer differently. */
   get accessEpoch(): number {
     return this.#authorizer.epoch;
+  }
+
+  /** A protocol with channels opens each here; throws if the user has as many as it may have. */
+  openChannel(): void {
+    this.#visit.openChannel();
+  }
+
+  closeChannel(): void {
+    this.#visit.closeChannel();
   }
 
   // Exchanges
@@ -172,8 +191,12 @@ export class Session {
 
   async declareQueue(given: QueueDeclaration): Promise<Queue> {
     const vhost = this.vhost;
-    // What goes with its connection anyway is not made durable, and does not count as such.
-    const declaration = { ...given, durable: given.durable && !given.exclusive };
+    const declaration = {
+      ...given,
+      // What goes with its connection anyway is not made durable, and does not count as such.
+      durable: given.durable && !given.exclusive,
+      arguments: argumentsWithType(given, vhost.metadata.defaultQueueType),
+    };
     let name = plainName(declaration.name);
     if (name === "") {
       checkServerNamed(declaration.arguments);
@@ -193,6 +216,7 @@ export class Session {
       found.touch();
       return found;
     }
+    vhost.checkQueueCount(name);
     const deadLetters = this.#exchangeArgument(
       "queue",
       name,
@@ -299,6 +323,7 @@ export class Session {
   /** Ends everything that lives only as long as its connection. */
   async close(): Promise<void> {
     this.#isClosed = true;
+    this.#visit.leave();
     for (const queue of [...this.#exclusiveQueues]) this.#expireQueue(queue);
   }
 

@@ -28,6 +28,11 @@ import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { Queue } from "../queue/queue.ts";
 import { queueTypeOf } from "../queue/queue-types.ts";
 import { noStoreNumbers, type StoreNumbers } from "./exchange-features.ts";
+import { noMetadata, type VirtualHostMetadata } from "./virtual-host-metadata.ts";
+
+export interface SavedVirtualHost extends VirtualHostMetadata {
+  readonly name: string;
+}
 
 export interface SavedQueue {
   readonly vhost: string;
@@ -82,8 +87,8 @@ export class TopologyJournal {
 
   // What was saved
 
-  vhosts(): string[] {
-    return Array.from(virtualHostRecords.scan(this.#store), ({ name }) => name);
+  vhosts(): Iterable<SavedVirtualHost> {
+    return virtualHostRecords.scan(this.#store);
   }
 
   *exchanges(): Iterable<SavedExchange> {
@@ -124,8 +129,10 @@ export class TopologyJournal {
 
   // What is saved
 
-  async saveVhost(name: string): Promise<void> {
-    const record = { name, description: "", tags: [], defaultQueueType: "", tracing: false };
+  /** Saves a new virtual host, or what has changed of one. */
+  async saveVhost(changes: Partial<SavedVirtualHost> & { readonly name: string }): Promise<void> {
+    const found = virtualHostRecords.get(this.#store, changes.name);
+    const record = { ...noMetadata, tracing: false, ...found, ...changes };
     await this.#store.commit([virtualHostRecords.put(record)]);
   }
 

@@ -15,7 +15,10 @@ const none = new FieldTable();
 
 function givenVhost(): { vhost: VirtualHost; messages: MessageStore } {
   const messages = new MessageStore();
-  return { vhost: new VirtualHost("v", messages, streamsFor(messages)), messages };
+  return {
+    vhost: new VirtualHost({ name: "v", messages, streams: streamsFor(messages) }),
+    messages,
+  };
 }
 
 test("a queue is found by its name and by the default exchange until it is deleted", async () => {

@@ -8,13 +8,17 @@
 
 import { type Clock, KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
+import { tooManyQueues } from "../errors.ts";
 import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-feature.ts";
-import { ExchangeTypes } from "../exchange/exchange-types.ts";
+import type { ExchangeTypes } from "../exchange/exchange-types.ts";
 import { type Removed, Topology } from "../exchange/topology.ts";
 import type { FoundMessages } from "../found-messages.ts";
 import type { MessageStore } from "../message/message-store.ts";
+import { ParameterComponents } from "../parameter/parameter-components.ts";
+import { RuntimeParameters } from "../parameter/runtime-parameters.ts";
+import { VirtualHostLimits } from "../parameter/virtual-host-limits.ts";
 import type { PolicyTable } from "../policy/policy-table.ts";
 import { VirtualHostPolicies } from "../policy/virtual-host-policies.ts";
 import { ClassicQueue } from "../queue/classic-queue.ts";
@@ -23,6 +27,7 @@ import type { DeadLetter, QueueHost } from "../queue/queue-host.ts";
 import { isStream } from "../queue/queue-types.ts";
 import type { Streams } from "../queue/stream/streams.ts";
 import { DeadLetters } from "./dead-letters.ts";
+import { checkDefaultQueueType } from "./default-queue-type.ts";
 import { ExchangeFeatures, noStoreNumbers } from "./exchange-features.ts";
 import {
   isDurableBinding,
@@ -32,6 +37,21 @@ import {
   savedBinding,
   type TopologyJournal,
 } from "./topology-journal.ts";
+import { noMetadata, type VirtualHostMetadata } from "./virtual-host-metadata.ts";
+
+export interface VirtualHostOptions {
+  readonly name: string;
+  readonly messages: MessageStore;
+  readonly streams: Streams;
+  readonly journal?: TopologyJournal | undefined;
+  readonly metadata?: VirtualHostMetadata | undefined;
+  /** What exchanges can do besides routing. */
+  readonly features?: readonly ExchangeFeature[];
+  readonly exchangeTypes?: ExchangeTypes;
+  readonly parameterComponents?: ParameterComponents;
+  /** A change that nobody waits for could not be saved. */
+  onSaveFailed?(error: unknown): void;
+}
 
 /** What a queue is declared as; its number in the store is for the virtual host to find. */
 export type NewQueue = Omit<QueueSpec, "storeNumber">;
@@ -48,6 +68,11 @@ const predeclared: readonly (readonly [name: string, type: string, internal: boo
 export class VirtualHost implements QueueHost {
   readonly name: string;
   readonly topology: Topology<Queue>;
+  readonly parameters: RuntimeParameters;
+  readonly limits: VirtualHostLimits;
+  #metadata: VirtualHostMetadata;
+  /** Queues that are being saved. */
+  #queuesToCome = 0;
   readonly #messages: MessageStore;
   readonly #streams: Streams;
   readonly #deadLetters: DeadLetters;
@@ -57,27 +82,24 @@ export class VirtualHost implements QueueHost {
   readonly #turns = new KeyedTurns();
   readonly #onSaveFailed: (error: unknown) => void;
 
-  constructor(
-    name: string,
-    messages: MessageStore,
-    streams: Streams,
-    journal?: TopologyJournal,
-    onSaveFailed: (error: unknown) => void = () => undefined,
-    features: readonly ExchangeFeature[] = [],
-    exchangeTypes = new ExchangeTypes(),
-  ) {
+  constructor(options: VirtualHostOptions) {
+    const { name, messages, journal, parameterComponents = new ParameterComponents() } = options;
+    const topology = new Topology<Queue>(options.exchangeTypes);
+    const onSaveFailed = options.onSaveFailed?.bind(options) ?? (() => undefined);
     this.name = name;
-    this.topology = new Topology<Queue>(exchangeTypes);
+    this.topology = topology;
+    this.#metadata = options.metadata ?? noMetadata;
     this.#messages = messages;
-    this.#streams = streams;
+    this.#streams = options.streams;
     this.#deadLetters = new DeadLetters(this.topology, messages, (queue, exchange) =>
       this.onDeadLetterCycle(queue, exchange),
     );
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
-    const { topology } = this;
+    this.parameters = new RuntimeParameters(name, parameterComponents, journal?.metadata);
+    this.limits = new VirtualHostLimits(this.parameters);
     const place = { vhost: name, topology, messages, journal, onSaveFailed };
-    this.#features = new ExchangeFeatures(features, place);
+    this.#features = new ExchangeFeatures(options.features ?? [], place);
     this.#policies = new VirtualHostPolicies(name, topology, journal?.metadata);
     topology.applyPolicy(topology.defaultExchange, this.#policies.ofExchange(""));
     for (const [exchange, type, internal] of predeclared) {
@@ -112,6 +134,19 @@ export class VirtualHost implements QueueHost {
 
   queue(name: string): Queue | undefined {
     return this.topology.queue(name);
+  }
+
+  get metadata(): VirtualHostMetadata {
+    return this.#metadata;
+  }
+
+  /** Says other things of it. Throws a ParameterError for a type of queue that there is not. */
+  async changeMetadata(changes: Partial<VirtualHostMetadata>): Promise<void> {
+    if (changes.defaultQueueType !== undefined) checkDefaultQueueType(changes.defaultQueueType);
+    await this.exclusively("metadata", async () => {
+      await this.#journal?.saveVhost({ ...changes, name: this.name });
+      this.#metadata = { ...this.#metadata, ...changes };
+    });
   }
 
   /** What users ask of queues and exchanges by their names. */
@@ -158,18 +193,32 @@ export class VirtualHost implements QueueHost {
     });
   }
 
+  /** Throws if there are as many queues as there may be. */
+  checkQueueCount(newQueue: string): void {
+    const { maxQueues } = this.limits;
+    if (maxQueues === undefined) return;
+    if (this.topology.queueCount + this.#queuesToCome < maxQueues) return;
+    throw tooManyQueues(newQueue, this.name, maxQueues);
+  }
+
   async createQueue(spec: NewQueue): Promise<Queue> {
     const journal = spec.durable ? this.#journal : undefined;
     const storeNumber = journal?.newStoreNumber() ?? 0;
-    if (journal !== undefined) {
-      const { name, autoDelete, arguments: args } = spec;
-      const saved = { vhost: this.name, name, number: storeNumber, autoDelete, arguments: args };
-      await journal.saveQueue(saved);
-    }
     const numbered = { ...spec, storeNumber };
-    const queue = isStream(spec.arguments)
-      ? await this.#streams.create(numbered)
-      : new ClassicQueue(numbered, this.#messages, this);
+    let queue: Queue;
+    this.#queuesToCome++;
+    try {
+      if (journal !== undefined) {
+        const { name, autoDelete, arguments: args } = spec;
+        const saved = { vhost: this.name, name, number: storeNumber, autoDelete, arguments: args };
+        await journal.saveQueue(saved);
+      }
+      queue = isStream(spec.arguments)
+        ? await this.#streams.create(numbered)
+        : new ClassicQueue(numbered, this.#messages, this);
+    } finally {
+      this.#queuesToCome--;
+    }
     this.#addQueue(queue);
     return queue;
   }

@@ -4,14 +4,14 @@
  */
 
 import { erlangTerm } from "../vhost/field-text.ts";
-import type { PolicyValue } from "./effective-policy.ts";
+import type { JsonValue } from "./json-value.ts";
 
 /** The longest line that is not broken. */
 const lineMax = 78;
 /** What nests deeper is not shown. */
 const nestingMax = 20;
 
-export function jsonTerm(value: PolicyValue, depth = 0): string {
+export function jsonTerm(value: JsonValue, depth = 0): string {
   if (depth > nestingMax) return "...";
   switch (typeof value) {
     case "string":
@@ -27,31 +27,31 @@ export function jsonTerm(value: PolicyValue, depth = 0): string {
 }
 
 /** Keys with their values, as a list of pairs. */
-export function pairsTerm(pairs: readonly (readonly [key: string, value: PolicyValue])[]): string {
+export function pairsTerm(pairs: readonly (readonly [key: string, value: JsonValue])[]): string {
   const terms = pairs.map(([key, value]) => `{${jsonTerm(key)},${jsonTerm(value)}}`);
   const line = `[${terms.join()}]`;
   return line.length <= lineMax ? line : `[${terms.join(",\n ")}]`;
 }
 
 /** Erlang takes a list of small integers for a text. */
-function listTerm(items: readonly PolicyValue[], depth: number): string {
+function listTerm(items: readonly JsonValue[], depth: number): string {
   const isText = items.length > 0 && items.every((item) => isPrintable(item));
   if (!isText) return `[${items.map((item) => jsonTerm(item, depth + 1)).join()}]`;
   return jsonTerm(String.fromCharCode(...(items as number[]))).slice(2, -2);
 }
 
-function isPrintable(item: PolicyValue): boolean {
+function isPrintable(item: JsonValue): boolean {
   if (!Number.isInteger(item)) return false;
   const code = item as number;
   return (code >= 0x20 && code < 0x7f) || (code >= 0x08 && code <= 0x0d) || code === 0x1b;
 }
 
-function mapTerm(map: { readonly [name: string]: PolicyValue }, depth: number): string {
+function mapTerm(map: { readonly [name: string]: JsonValue }, depth: number): string {
   const names = Object.keys(map).sort();
   const pairs = names.map((name) => `${jsonTerm(name)} => ${jsonTerm(map[name]!, depth + 1)}`);
   return `#{${pairs.join()}}`;
 }
 
-function isList(value: object): value is readonly PolicyValue[] {
+function isList(value: object): value is readonly JsonValue[] {
   return Array.isArray(value);
 }

@@ -43,10 +43,15 @@ export class SavedTable<T> {
 
   /** Adds one or replaces the one of that key; resolves to whether there was none. */
   async put(thing: T): Promise<boolean> {
-    const key = this.#format.keyOf(thing);
+    return this.change(this.#format.keyOf(thing), () => thing);
+  }
+
+  /** The same with one made of what is there when its turn comes. */
+  async change(key: string, make: (before: T | undefined) => T): Promise<boolean> {
     return this.#turns.take(key, async () => {
-      await this.#store?.commit([this.#format.put(thing)]);
       const before = this.#things.get(key);
+      const thing = make(before);
+      await this.#store?.commit([this.#format.put(thing)]);
       this.#things.set(key, thing);
       this.#onChange(before, thing);
       return before === undefined;
