@@ -24,6 +24,7 @@ import {
   RecordKind,
   resourceText,
   type Session,
+  tellArrival,
   unknownDeliveryTag,
   unstored,
 } from "@haremq/broker";
@@ -145,7 +146,9 @@ export class AmqpChannel
     if (!passage.isRouted) this.#unroutable(view, mandatory);
     let outcome: number = passage.awaitsStore ? Distributed.Stored : Distributed.Done;
     if (queues.length + keepers.length > 0) {
-      outcome |= distribute(messages, queues, view, RecordKind.Message, keepers);
+      const given = distribute(messages, queues, view, RecordKind.Message, keepers);
+      if (passage.isRouted) tellArrival(passage.receipts, given);
+      outcome |= given;
     }
     if (this.mode === "confirm") this.#confirm(outcome);
   }
@@ -487,19 +490,28 @@ export class AmqpChannel
     group?.begin(messages);
     const kind = group === undefined ? RecordKind.Message : RecordKind.Grouped;
     for (const { publish, queues, keepers } of routed) {
+      if (!publish.receipts.every(({ mayPass }) => mayPass)) {
+        transaction.forget(publish.handle);
+        continue;
+      }
       messages.view(publish.handle, fetched);
       fetched.isPersistent = publish.isPersistent;
       // As a durable message it is stored anew.
       if (publish.isPersistent && group !== undefined) fetched.handle = unstored;
-      if (queues.length === 0 && !publish.isTaken) this.#unroutable(fetched, publish.mandatory);
-      if (queues.length + keepers.length > 0) distribute(messages, queues, fetched, kind, keepers);
+      const isRouted = queues.length > 0 || publish.isTaken;
+      if (!isRouted) this.#unroutable(fetched, publish.mandatory);
+      if (queues.length + keepers.length > 0) {
+        const outcome = distribute(messages, queues, fetched, kind, keepers);
+        if (isRouted) tellArrival(publish.receipts, outcome, kind);
+      }
       transaction.forget(publish.handle);
     }
     group?.end(messages);
     for (const { settlement, consumer, handle, sequence } of settlements) {
       this.#apply(settlement, consumer, handle, sequence);
     }
-    const durable = group === undefined ? undefined : messages.untilDurable();
+    const awaitsStore = group !== undefined || publishes.some((publish) => publish.awaitsStore);
+    const durable = awaitsStore ? messages.untilDurable() : undefined;
     if (durable === undefined) answer();
     // What went back to its queue may be delivered again at once, and the answer comes first.
     this.#afterSettling("requeue");

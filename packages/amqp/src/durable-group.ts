@@ -29,6 +29,7 @@ export class DurableGroup {
     const group = new DurableGroup();
     for (const { publish, queues, keepers } of publishes) {
       const { isPersistent, bytes } = publish;
+      const before = group.#messages;
       let targets = queues.filter((queue) => survivesIn(queue, isPersistent)).length;
       if (isPersistent) {
         for (const { storeNumber, ownRecordBytes } of keepers) {
@@ -37,6 +38,10 @@ export class DurableGroup {
         }
       }
       if (targets > 0) group.#count(targets, bytes);
+      if (group.#messages === before) continue;
+      for (const { ownRecordBytes } of publish.receipts) {
+        if (ownRecordBytes > 0) group.#count(1, ownRecordBytes);
+      }
     }
     for (const { settlement, consumer, handle } of settlements) {
       const { storeNumber, deliversCopies } = consumer.queue;

@@ -4,7 +4,7 @@
  * Channels apply it at commit, or drop it.
  */
 
-import type { MessageKeeper, MessageView, Passage, Queue } from "@haremq/broker";
+import type { MessageKeeper, MessageView, Passage, Queue, TapReceipt } from "@haremq/broker";
 import type { AmqpConsumer } from "./amqp-consumer.ts";
 
 /** What a client does with a delivery. */
@@ -16,8 +16,12 @@ export interface PendingPublish {
   readonly queues: readonly string[];
   /** Who else keeps it. */
   readonly keepers: readonly MessageKeeper[];
+  /** Taps that wait for it to arrive. */
+  readonly receipts: readonly TapReceipt[];
   /** A tap of an exchange has taken it, so that it does not come back. */
   readonly isTaken: boolean;
+  /** The commit has to wait for what the store has been given before. */
+  readonly awaitsStore: boolean;
   readonly mandatory: boolean;
   readonly isPersistent: boolean;
   readonly bytes: number;
@@ -40,6 +44,7 @@ export interface PublishKeeper {
 }
 
 const noKeepers: readonly MessageKeeper[] = [];
+const noReceipts: readonly TapReceipt[] = [];
 
 export class Transaction {
   readonly #keeper: PublishKeeper;
@@ -60,8 +65,10 @@ export class Transaction {
     this.#keeper.pin(handle);
     const { isPersistent } = view;
     const bytes = view.addressLength + view.propertiesLength + view.bodyLength;
-    const { keepers = noKeepers, isTaken = false } = passage ?? {};
-    this.#publishes.push({ handle, queues, keepers, isTaken, mandatory, isPersistent, bytes });
+    const { keepers = noKeepers, receipts = noReceipts } = passage ?? {};
+    const { isTaken = false, awaitsStore = false } = passage ?? {};
+    const taps = { keepers, receipts, isTaken, awaitsStore };
+    this.#publishes.push({ handle, queues, ...taps, mandatory, isPersistent, bytes });
   }
 
   /** Hands over everything gathered, and begins anew. */

@@ -9,6 +9,7 @@ import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
 import { Presence } from "./access/presence.ts";
 import type { BrokerData } from "./broker-data.ts";
+import { ExchangeDeduplication } from "./deduplication/exchange-deduplication.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
 import type { Logger } from "./events/logger.ts";
@@ -45,6 +46,8 @@ const diskCheckMs = 5000;
 const loadRetryMs = 1000;
 /** How often a raised memory alarm is looked at when nothing else happens. */
 const alarmCheckMs = 100;
+/** How much of the memory for messages exchanges may use to remember what they have seen. */
+const keysShare = 1 / 8;
 /** A client that makes the same mistake again and again does not fill the log. */
 const alternateWarningMs = 1000;
 
@@ -66,7 +69,7 @@ export class Broker {
   readonly #authorizer: Authorizer;
   readonly #presence: Presence;
   /** What exchanges can do besides routing. */
-  readonly #features: readonly ExchangeFeature[] = [recentHistory];
+  readonly #features: readonly ExchangeFeature[];
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -89,6 +92,9 @@ export class Broker {
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
+    const keysBytesMax = this.limits.memoryBytesMax * keysShare;
+    const deduplication = new ExchangeDeduplication(this.clock, this.log, keysBytesMax);
+    this.#features = [deduplication, recentHistory];
     this.messages = new MessageStore(options.data?.messages, options.data?.memory);
     this.messages.onLoadFailed = (queue, error) => {
       this.log.error(`cannot read messages of queue '${queue.name}' from disk`, { error });
@@ -136,6 +142,11 @@ export class Broker {
       (error) => this.#onStoreFault(error),
     );
     this.#watchDisk();
+  }
+
+  /** Resolves when all that was found on disk is as it was. Nobody may use the broker before. */
+  async ready(): Promise<void> {
+    for (const vhost of this.#vhosts.values()) await vhost.ready();
   }
 
   vhost(name: string): VirtualHost | undefined {

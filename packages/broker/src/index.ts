@@ -33,6 +33,7 @@ export {
   Passage,
   type TapActions,
   type TappedMessage,
+  type TapReceipt,
   TapStage,
   TapVerdict,
 } from "./exchange/message-tap.ts";
@@ -57,7 +58,7 @@ export {
 } from "./policy/effective-policy.ts";
 export type { Policy, PolicyInput, PolicyScope, PolicySpec } from "./policy/policy.ts";
 export type { PolicyTable } from "./policy/policy-table.ts";
-export { Distributed, distribute, survivesIn } from "./queue/distribute.ts";
+export { Distributed, distribute, survivesIn, tellArrival } from "./queue/distribute.ts";
 export type { PulledMessage, Queue, QueueCounts } from "./queue/queue.ts";
 export type { Distribution, StoreStats } from "./store-stats.ts";
 export { erlangPair, erlangTerm, fieldTypeName } from "./vhost/field-text.ts";

@@ -150,6 +150,7 @@ export class BrokerLife implements ClientHost {
       log: this.#logger(),
       data,
     });
+    await broker.ready();
     await broker.createVhost("/");
     this.#data = data;
     this.#broker = broker;

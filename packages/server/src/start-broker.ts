@@ -70,6 +70,7 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
       log,
       data,
     });
+    await broker.ready();
     await makeDefaultData(config, broker, users, data?.metadata);
     const port = await listen(broker, config, listeners);
     return {

@@ -88,6 +88,7 @@ export class FaultyBroker {
       log: silentLogger,
       data,
     });
+    await this.#broker.ready();
     await this.#broker.createVhost("/");
     this.#listener = new AmqpListener(this.#broker, {
       ...defaultAmqpSettings,
@@ -147,7 +148,7 @@ export class FaultyBroker {
     this.metadata = await this.metadata.crash();
     // Nothing of the old process ever gets an answer from its disk again, so nobody waits for it.
     void this.#end();
-    this.clock = new VirtualClock();
+    this.clock = new VirtualClock(this.clock.wallMs());
     await this.#start();
   }
 

@@ -48,6 +48,11 @@ export interface RunningFeature {
   readonly tap: MessageTap;
   /** The log has found this message, oldest first, before anything else happens. */
   restore(handle: number): void;
+  /**
+   * Resolves when it has taken in what was restored, for what that takes the disk. Nobody publishes
+   * before.
+   */
+  ready?(): Promise<void>;
   /** Whether it is wanted, and how, may have changed; the tap has been attached or detached. */
   onPolicyChange(isWanted: boolean): void;
   /** Somebody is about to be bound to the exchange who is not bound like that. */

@@ -4,6 +4,7 @@
  */
 
 import { type Random, SystemRandom } from "@haremq/kernel";
+import { deduplicatingType } from "../deduplication/deduplication-arguments.ts";
 import { consistentHashType } from "./consistent-hash.ts";
 import { directType } from "./direct.ts";
 import type { ExchangeType } from "./exchange-type.ts";
@@ -28,6 +29,7 @@ export class ExchangeTypes {
       recentHistoryType,
       randomType(random),
       localRandomType(random),
+      { ...fanoutType, name: deduplicatingType },
     ]) {
       this.register(type);
     }

@@ -36,6 +36,8 @@ export type TapStage = (typeof TapStage)[keyof typeof TapStage];
 /** Valid during the call only. */
 export interface TappedMessage extends RoutedMessage {
   readonly view: MessageView;
+  /** Nobody publishes it: the broker moves it from a queue. */
+  readonly isDeadLetter?: boolean;
 }
 
 /** Keeps messages for an exchange. The counterpart of a queue in `distribute`. */
@@ -60,8 +62,23 @@ export interface MessageKeeper {
   keep(view: MessageView, kind: number): void;
 }
 
+/** Waits for a message that its tap has let pass to be where it goes. */
+export interface TapReceipt {
+  /** How long the record is that it may append to the durable log; 0 for none. */
+  readonly ownRecordBytes: number;
+  /** Whether the message may still pass. Asked when a transaction comes to it. */
+  readonly mayPass: boolean;
+  /**
+   * Every queue and keeper has the message, of which there is at least one, and none has refused
+   * it. `isStored`: it survives a restart, as what is stored now with records of this kind will.
+   */
+  onArrival(isStored: boolean, kind: number): void;
+}
+
 /** What taps can do about the message that they are shown. */
 export interface TapActions {
+  /** Has the receipt told when the message has arrived; never if nobody gets it. */
+  notify(receipt: TapReceipt): void;
   /** Has the keeper get the message once the way of the message is known. */
   keepIn(keeper: MessageKeeper): void;
   /** Has a confirm wait for everything that the durable log has been given so far. */
@@ -78,6 +95,7 @@ export interface MessageTap {
 export class Passage<Q> implements TapActions {
   queues: readonly Q[] = [];
   readonly keepers: MessageKeeper[] = [];
+  readonly receipts: TapReceipt[] = [];
   /** Whether a tap has taken it. */
   isTaken = false;
   /** Whether a confirm has to wait for the store even if nothing more is stored. */
@@ -90,6 +108,10 @@ export class Passage<Q> implements TapActions {
 
   keepIn(keeper: MessageKeeper): void {
     if (!this.keepers.includes(keeper)) this.keepers.push(keeper);
+  }
+
+  notify(receipt: TapReceipt): void {
+    this.receipts.push(receipt);
   }
 
   awaitStore(): void {

@@ -14,11 +14,14 @@ export class MemoryUse {
   readonly received = new ByteCount();
   /** What streams have in memory; without a data directory, all of them. */
   readonly streams = new ByteCount();
+  /** What exchanges remember of messages to know their duplicates. */
+  readonly keys = new ByteCount();
   /** Output that peers have not taken yet. */
   readonly output = new ByteCount();
 
   get bytes(): number {
-    const { positions, unsettled, received, streams, output } = this;
-    return positions.bytes + unsettled.bytes + received.bytes + streams.bytes + output.bytes;
+    const { positions, unsettled, received, streams, keys, output } = this;
+    const known = positions.bytes + unsettled.bytes + keys.bytes;
+    return known + received.bytes + streams.bytes + output.bytes;
   }
 }

@@ -45,6 +45,8 @@ const addressBits = 10;
 const addressMask = (1 << addressBits) - 1;
 /** The longest property block that a record has room to tell. */
 export const propertiesBytesMax = 2 ** (32 - addressBits) - 1;
+/** What is stored of a note besides its words. */
+export const noteBytes = 8;
 /** Segment number, unit and queue number of a settlement. */
 const settlementBytes = 12;
 
@@ -122,6 +124,28 @@ export class MessageStore {
     copyBytes(view.body, view.bodyStart, bodyLength, bytes, offset);
     view.handle = handle;
     return handle;
+  }
+
+  /**
+   * Stores a note for whoever has the number: four words and a double. It survives if what was
+   * stored before it does. It is settled, released and restored like a message, and is none.
+   */
+  keepNote(number: number, words: Int32Array, value: number, kind: number): number {
+    const log = this.#log;
+    const handle = log.appendDurable(noteBytes, [number], kind);
+    log.words.set(words, log.word + userWord);
+    log.bytes.writeDoubleLE(value, log.contentStart);
+    return handle;
+  }
+
+  /** Reads a note, which is in memory: its words, and the double, NaN if it is damaged. */
+  readNote(handle: number, words: Int32Array): number {
+    const log = this.#log;
+    if (log.isLost(handle)) return Number.NaN;
+    log.open(handle);
+    const from = log.word + userWord;
+    words.set(log.words.subarray(from, from + words.length));
+    return log.bytes.readDoubleLE(log.contentStart);
   }
 
   /**

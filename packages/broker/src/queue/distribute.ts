@@ -7,7 +7,7 @@
  */
 
 import { RecordKind } from "@haremq/store";
-import type { MessageKeeper } from "../exchange/message-tap.ts";
+import type { MessageKeeper, TapReceipt } from "../exchange/message-tap.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
 import type { Queue } from "./queue.ts";
@@ -71,6 +71,17 @@ function publishAll(
     if (!queues[i]!.publish(view)) outcome = Distributed.Refused;
   }
   return outcome;
+}
+
+/** Tells who waits for it that a message has arrived, unless a queue has refused it. */
+export function tellArrival(
+  receipts: readonly TapReceipt[],
+  outcome: number,
+  kind: number = RecordKind.Message,
+): void {
+  if ((outcome & Distributed.Refused) !== 0) return;
+  const isStored = (outcome & Distributed.Stored) !== 0;
+  for (let i = 0; i < receipts.length; i++) receipts[i]!.onArrival(isStored, kind);
 }
 
 /** Whether a message that is persistent, or not, is still in the queue after a restart. */

@@ -70,7 +70,8 @@ export class DeadLetters {
     else properties.headers!.delete("CC");
     const headers = properties.headers!;
     const moved = this.#show(view, exchange.name, routingKeys[0]!, properties);
-    const passage = this.#topology.pass(exchange, { routingKeys, headers, view: moved });
+    const message = { routingKeys, headers, view: moved, isDeadLetter: true };
+    const passage = this.#topology.pass(exchange, message);
     const queues = this.#withoutCycles(letter, headers, passage.queues);
     const arrives =
       queues.length > 0 ? !queues.some((each) => each.isFull(view.bodyLength)) : passage.isTaken;

@@ -94,6 +94,14 @@ export class ExchangeFeatures {
     return undefined;
   }
 
+  /** Resolves when all have taken in what was restored. */
+  async ready(): Promise<void> {
+    // One after the other, so that they do not drive each other's messages out of memory.
+    for (const running of this.#running.values()) {
+      for (const feature of running.values()) await feature.ready?.();
+    }
+  }
+
   stop(): void {
     for (const running of this.#running.values()) {
       for (const feature of running.values()) feature.stop();

@@ -164,6 +164,11 @@ export class VirtualHost implements QueueHost {
     return this.#journal === undefined ? work() : this.#turns.take(name, work);
   }
 
+  /** Resolves when all that was restored is as it was. */
+  async ready(): Promise<void> {
+    await this.#features.ready();
+  }
+
   /** Throws what an exchange must not be declared with. */
   checkExchange(spec: ExchangeSpec): void {
     this.#features.check(spec);
