@@ -34,6 +34,7 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["handshake: tuning: channel-max 0, frame-max 131072, heartbeat 60", noLimit],
   ["handshake: tuning: channel-max 2047, frame-max 0, heartbeat 60", noLimit],
   ["consuming: single active: get", singleActive],
+  ["queue arguments: a limit to deliveries", "x-delivery-limit is for all"],
   ["plugin exchanges: x-consistent-hash: arguments of other types", hashArguments],
   [
     "plugin exchanges: x-recent-history: an exchange that is bound gets them by their keys",
@@ -50,6 +51,7 @@ const from3: typeof fromAll = [
   ["handshake: AMQP 0-8", "AMQP 0-8 is refused"],
   ["queue arguments: x-queue-leader-locator of every kind", "x-queue-leader-locator is for all"],
   ["publishing: unknown delivery modes", "Unknown delivery modes are transient"],
+  ["dead letters: with CC and a key of the queue's", "CC stays with dead letters"],
   ["consuming: other arguments", "x-cancel-on-ha-failover may be anything"],
   ["consuming: an argument that RabbitMQ fails on", "x-credit is ignored"],
 ];

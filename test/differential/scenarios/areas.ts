@@ -3,6 +3,7 @@
 import type { Area } from "../scenario.ts";
 import { channels } from "./channels.ts";
 import { consuming } from "./consuming.ts";
+import { deadLetters } from "./dead-letters.ts";
 import { directReplies } from "./direct-replies.ts";
 import { exchanges } from "./exchanges.ts";
 import { framing } from "./framing.ts";
@@ -12,6 +13,7 @@ import { publishing } from "./publishing.ts";
 import { queueArguments } from "./queue-arguments.ts";
 import { queueEquivalence } from "./queue-equivalence.ts";
 import { queueLifecycle } from "./queue-lifecycle.ts";
+import { queueLimits } from "./queue-limits.ts";
 import { routing } from "./routing.ts";
 import { settling } from "./settling.ts";
 import { transactions } from "./transactions.ts";
@@ -31,4 +33,6 @@ export const areas: readonly Area[] = [
   settling,
   transactions,
   directReplies,
+  queueLimits,
+  deadLetters,
 ];

@@ -39,7 +39,6 @@ const elsewhere = [
   "x-max-age",
   "x-stream-max-segment-size-bytes",
   "x-initial-cluster-size",
-  "x-delivery-limit",
   "x-quorum-initial-group-size",
   "x-max-in-memory-length",
   "x-max-in-memory-bytes",
@@ -72,6 +71,7 @@ export const queueArguments = area("queue arguments", [
     "arguments of other queue types",
     eachAlone(elsewhere.flatMap((name) => [declare({ [name]: "x" }), declare({ [name]: 1 })])),
   ),
+  scenario("a limit to deliveries", [declare({ "x-delivery-limit": 1 })]),
   scenario(
     "dead-letter routing key with a dead-letter exchange",
     eachAlone([

@@ -46,6 +46,7 @@ export function noteDeath(properties: Properties, death: Death): void {
   headers.set("x-last-death-exchange", text(death.exchange));
   const tables = [entry, ...deaths].slice(0, deathsMax);
   headers.set("x-death", { type: "A", value: tables.map((value) => ({ type: "F", value })) });
+  headers.entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
 }
 
 /**

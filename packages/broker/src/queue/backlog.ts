@@ -51,11 +51,8 @@ export interface Backlog {
   isReady(sequence: number): boolean;
   /** Somebody has looked how long a ready message is of which nothing was known. */
   setBodyBytes(sequence: number, bodyBytes: number): void;
-  /** When the first message expires that stands where it can: wall time, or Infinity. */
+  /** When the first message expires: wall time, or Infinity. */
   nextExpiryMs(): number;
-  /** Takes that message out; returns its sequence number, and its handle in `takenHandle`. */
-  takeExpiring(): number;
-  readonly takenHandle: number;
   /** Takes a ready message out, wherever it stands; its handle, or undefined if it is not ready. */
   remove(sequence: number): number | undefined;
   /** Whether there are messages whose order time changes: ask again for the first one. */

@@ -199,6 +199,8 @@ export class ClassicQueue implements OutboxOwner {
     const messages = this.#messages;
     const backlog = this.#backlog;
     const view = messages.scratch;
+    // What has come back may be too many.
+    if (this.#isGoverned) this.#enforceLimits();
     while (backlog.length > 0) {
       if (this.#isGoverned && (!this.#refresh() || backlog.length === 0)) break;
       const consumer = this.#consumers.next();
@@ -248,7 +250,10 @@ export class ClassicQueue implements OutboxOwner {
         this.#messages.noteDelivered(this.#note, handle);
       }
     }
-    if (this.#isGoverned) this.#expiry.arm();
+    if (this.#isGoverned) {
+      this.#refresh();
+      this.#expiry.arm();
+    }
     return { handle, sequence, redelivered, remaining: backlog.length };
   }
 

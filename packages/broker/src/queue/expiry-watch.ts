@@ -2,8 +2,8 @@
  * Sees to it that messages leave a queue when they expire: one timer for the next one, whatever
  * their number, and none while nothing can expire.
  *
- * Like RabbitMQ it looks at the message whose turn is next (of each priority): one that expires
- * behind it goes when it comes to the front. With `anywhere` it looks at all, which costs a heap
+ * Like RabbitMQ it looks at the message whose turn is next: one that expires behind it goes when it
+ * comes to the front. With `anywhere` it looks at all, which costs a heap
  * entry a message.
  */
 
@@ -97,8 +97,8 @@ export class ExpiryWatch {
   #dropNext(nowMs: number): void {
     const backlog = this.#backlog;
     if (backlog.nextExpiryMs() <= nowMs) {
-      const sequence = backlog.takeExpiring();
-      this.#onExpired(backlog.takenHandle, sequence);
+      const handle = backlog.firstHandle;
+      this.#onExpired(handle, backlog.takeFirst());
       return;
     }
     const sequence = this.#heap!.peekValue();

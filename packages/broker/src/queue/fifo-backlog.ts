@@ -27,7 +27,6 @@ export class FifoBacklog implements Backlog {
   #facts: MessageFacts | null = null;
   #bodyBytes = 0;
   #removed: Set<number> | null = null;
-  takenHandle = 0;
 
   /** What it takes is counted in `memory`. */
   constructor(memory?: ByteCount, firstSequence = 0) {
@@ -144,11 +143,6 @@ export class FifoBacklog implements Backlog {
   nextExpiryMs(): number {
     if (this.#facts === null || this.length === 0) return Number.POSITIVE_INFINITY;
     return this.#facts.expiresAtMs(this.firstSequence);
-  }
-
-  takeExpiring(): number {
-    this.takenHandle = this.firstHandle;
-    return this.takeFirst();
   }
 
   remove(sequence: number): number | undefined {

@@ -33,7 +33,6 @@ export class PriorityBacklog implements Backlog {
   /** Whose first message is next; undefined while there is none. */
   #first: Level | undefined;
   #keepsFacts: boolean;
-  takenHandle = 0;
 
   /** `ageingMs` is Infinity for priorities that do not change. */
   constructor(priorityMax: number, ageingMs: number, memory?: ByteCount) {
@@ -83,7 +82,11 @@ export class PriorityBacklog implements Backlog {
   }
 
   takeFirst(): number {
-    return this.#takeFrom(this.#first!);
+    const { backlog } = this.#first!;
+    const sequence = backlog.takeFirst();
+    this.#length--;
+    if (backlog.length === 0) this.#findFirst();
+    return sequence;
   }
 
   putBack(sequence: number, handle: number): void {
@@ -123,14 +126,9 @@ export class PriorityBacklog implements Backlog {
   }
 
   nextExpiryMs(): number {
-    const level = this.#firstToExpire();
-    return level === undefined ? Number.POSITIVE_INFINITY : level.backlog.nextExpiryMs();
-  }
-
-  takeExpiring(): number {
-    const level = this.#firstToExpire() ?? this.#first!;
-    this.takenHandle = level.backlog.firstHandle;
-    return this.#takeFrom(level);
+    return this.#first === undefined
+      ? Number.POSITIVE_INFINITY
+      : this.#first.backlog.nextExpiryMs();
   }
 
   remove(sequence: number): number | undefined {
@@ -154,22 +152,6 @@ export class PriorityBacklog implements Backlog {
       best = rank;
       this.#first = level;
     }
-  }
-
-  #takeFrom(level: Level): number {
-    const sequence = level.backlog.takeFirst();
-    this.#length--;
-    if (level === this.#first && level.backlog.length === 0) this.#findFirst();
-    return sequence;
-  }
-
-  #firstToExpire(): Level | undefined {
-    let first: Level | undefined;
-    for (const level of this.#used) {
-      const expiryMs = level.backlog.nextExpiryMs();
-      if (expiryMs < (first?.backlog.nextExpiryMs() ?? Number.POSITIVE_INFINITY)) first = level;
-    }
-    return first;
   }
 
   #noteFilled(level: Level): void {

@@ -67,7 +67,6 @@ export class DeadLetters {
     });
     const routingKeys = [letter.routingKey ?? origin.routingKey];
     if (letter.routingKey === undefined) routingKeys.push(...carbonCopies);
-    else properties.headers!.delete("CC");
     const headers = properties.headers!;
     const moved = this.#show(view, exchange.name, routingKeys[0]!, properties);
     const message = { routingKeys, headers, view: moved, isDeadLetter: true };
