@@ -168,8 +168,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#state = "handshake";
     const { broker, settings } = this.#context;
-    const address = this.#socket.remoteAddress ?? "";
-    this.#handshake = new Handshake(broker, settings, this.output, address);
+    this.#handshake = new Handshake(broker, settings, this.output, this.#socket.remoteAddress ?? "");
     this.#handshake.start();
     const taken = this.#readFrames(rest, protocolHeaderBytes);
     if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));
@@ -177,13 +176,14 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
 
   /** Hands on the frames of a chunk; returns how far it has been read. */
   #readFrames(chunk: Buffer, start: number): number {
+    this.broker.onInput();
     const end = this.#reader.read(chunk, start, chunk.length);
     if (this.#contentChannel !== null) {
       this.#contentChannel.publishPath.letGoOfChunk();
       this.#contentChannel = null;
     }
     this.#pending.onInputRead();
-    this.broker.onInput();
+    this.broker.watchMemory();
     return end;
   }
 
