@@ -116,3 +116,20 @@ test("shrinking keeps to its limit, and to sequences that fail", async () => {
   assert.equal(attempts, 3);
   assert.ok(shortest.includes(3));
 });
+
+test("what an operator is told has the scenario's names, also within patterns", () => {
+  const names = new Names("p.1.");
+  const operation = {
+    name: "~p",
+    vhost: "/",
+    policy: { pattern: "^~q|~r$", definition: { a: "~x", b: ["~y", 1], c: "no ~name", d: null } },
+  };
+  assert.deepEqual(names.outwardData(operation), {
+    name: "p.1.p",
+    vhost: "/",
+    policy: {
+      pattern: "^p\\.1\\.q|p\\.1\\.r$",
+      definition: { a: "p.1.x", b: ["p.1.y", 1], c: "no ~name", d: null },
+    },
+  });
+});

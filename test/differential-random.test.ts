@@ -43,14 +43,14 @@ function seeds(): number[] {
 async function agree(oracle: Oracle, seed: number): Promise<void> {
   // RabbitMQ 4 routes within a transaction at other times, which has scenarios of its own.
   const whole = randomScenario(seed, { transactions: oracle.major < 4 });
-  const difference = await compare(broker?.url as string, oracle, whole);
+  const difference = await compare(broker as TestBroker, oracle, whole);
   if (difference === undefined) return;
   const shortest = await shrink(
     operationsOf(whole.steps),
     (operations) => differ(oracle, operations),
     shrinkAttemptsMax,
   );
-  const last = await compare(broker?.url as string, oracle, named(seed, shortest));
+  const last = await compare(broker as TestBroker, oracle, named(seed, shortest));
   assert.fail(`replay with HAREMQ_SEED=${seed}\n${(last ?? difference).report}`);
 }
 
@@ -66,7 +66,7 @@ function operationsOf(steps: readonly Step[]): Step[][] {
 
 async function differ(oracle: Oracle, operations: readonly Step[][]): Promise<boolean> {
   try {
-    return (await compare(broker?.url as string, oracle, named(0, operations))) !== undefined;
+    return (await compare(broker as TestBroker, oracle, named(0, operations))) !== undefined;
   } catch {
     // What is left makes no sense any more, such as a step on a connection that is never made.
     return false;

@@ -58,7 +58,7 @@ function describeArea(
 }
 
 async function agree(oracle: Oracle, fullName: string, scenario: Scenario): Promise<void> {
-  const difference = await compare(broker?.url as string, oracle, scenario);
+  const difference = await compare(broker as TestBroker, oracle, scenario);
   // RabbitMQ compared with itself, which proves the scenarios, differs nowhere.
   if (knownDifferences(oracle.major).has(fullName) && broker?.url !== oracle.url) {
     assert.ok(difference, "they agree by now: take it out of known-differences.ts");

@@ -4,6 +4,8 @@
  * HareMQ is started in this process, unless HAREMQ_URL says where a broker listens.
  */
 
+import type { TestBroker } from "@haremq/testkit";
+import { HttpOperator, operatorOf } from "./operator.ts";
 import type { Oracle } from "./oracles.ts";
 import { play, type Transcript } from "./player.ts";
 import type { Scenario } from "./scenario.ts";
@@ -19,7 +21,7 @@ export interface Difference {
 
 /** Plays the scenario against both brokers at once; undefined when they agree. */
 export async function compare(
-  url: string,
+  broker: TestBroker,
   oracle: Oracle,
   scenario: Scenario,
 ): Promise<Difference | undefined> {
@@ -27,8 +29,16 @@ export async function compare(
   // RabbitMQ 4 sorts the headers of a message: there, both brokers get them sorted.
   const sortHeaders = oracle.major >= 4;
   const [ours, theirs] = await Promise.all([
-    play(url, scenario, { prefix: `${prefix}h.`, sortHeaders }),
-    play(oracle.url, scenario, { prefix: `${prefix}o.`, sortHeaders }),
+    play(broker.url, scenario, {
+      prefix: `${prefix}h.`,
+      sortHeaders,
+      operator: operatorOf(broker),
+    }),
+    play(oracle.url, scenario, {
+      prefix: `${prefix}o.`,
+      sortHeaders,
+      operator: new HttpOperator(oracle.url),
+    }),
   ]);
   const step = firstDifference(ours, theirs);
   return step === undefined

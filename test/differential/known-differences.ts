@@ -16,6 +16,7 @@ const ring = "A queue is on the hash ring while it has a binding";
 const historyOrder = "A history is oldest first, to exchanges too";
 
 const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
+  ["policies: policies with a delivery limit", "x-delivery-limit is for all"],
   ["framing: an unknown class", malformed],
   ["framing: an unknown method", malformed],
   ["framing: an unknown method of connection", malformed],
@@ -49,6 +50,8 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
 
 const from3: typeof fromAll = [
   ["handshake: AMQP 0-8", "AMQP 0-8 is refused"],
+  ["policies: policies of classic queues", "Policies can be for one type of queue"],
+  ["policies: a default queue type", "Virtual hosts have a default queue type"],
   ["queue arguments: x-queue-leader-locator of every kind", "x-queue-leader-locator is for all"],
   ["publishing: unknown delivery modes", "Unknown delivery modes are transient"],
   ["dead letters: with CC and a key of the queue's", "CC stays with dead letters"],
@@ -62,6 +65,9 @@ const exchangeTypes = "Unknown exchange types close the connection";
 const routed = "Transactions are routed when they are committed";
 
 const from4: typeof fromAll = [
+  ["policies: policies for mirrored queues", "Policies for mirrored queues are kept"],
+  ["policies: a limit on queues and an argument that cannot be", "The limit on queues comes first"],
+  ["policies: a limit on a user's channels", "The limit on channels names the user"],
   ["handshake: AMQP 0-9-1", mechanisms],
   ["handshake: AMQP 0-9-1 in two pieces", mechanisms],
   ["handshake: AMQP 0-9", mechanisms],

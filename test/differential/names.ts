@@ -46,6 +46,26 @@ export class Names {
     return shown;
   }
 
+  /** Renames every string of something like JSON; in patterns too, wherever in them a "~" is. */
+  outwardData<T>(data: T): T {
+    return this.#outwardJson(data, "") as T;
+  }
+
+  #outwardJson(data: unknown, key: string): unknown {
+    if (typeof data === "string") {
+      return key === "pattern"
+        ? data.replaceAll("~", this.#prefix.replaceAll(".", "\\."))
+        : this.outward(data);
+    }
+    if (typeof data !== "object" || data === null) return data;
+    if (Array.isArray(data)) return data.map((item) => this.#outwardJson(item, ""));
+    const entries = Object.entries(data).map(([name, item]) => [
+      name,
+      this.#outwardJson(item, name),
+    ]);
+    return Object.fromEntries(entries);
+  }
+
   outwardMethod(method: Method): Method {
     return { ...method, args: this.outwardFields(method.args) } as Method;
   }

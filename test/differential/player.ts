@@ -10,9 +10,10 @@ import { addressOf, type BrokerAddress, methodOf } from "@haremq/testkit";
 import { FieldTable, type Properties } from "@haremq/wire";
 import { Line, type Received } from "./line.ts";
 import { Names } from "./names.ts";
+import type { Operation, Operator } from "./operator.ts";
 import type { Scenario } from "./scenario.ts";
 import { showStep } from "./show.ts";
-import type { ConnectStep, PublishStep, SettleStep, Step } from "./step.ts";
+import type { ConnectStep, OperateStep, PublishStep, SettleStep, Step } from "./step.ts";
 
 export interface Window {
   readonly step: string;
@@ -29,6 +30,7 @@ export interface PlayOptions {
   readonly prefix: string;
   /** Whether the headers of messages are put in order before they are sent. */
   readonly sortHeaders: boolean;
+  readonly operator: Operator;
 }
 
 export async function play(
@@ -56,7 +58,11 @@ class Player {
   /** Where each line stood when the last step began, for what is awaited after it. */
   readonly #marks = new Map<string, number>();
 
+  readonly #operator: Operator;
+  readonly #operations: Operation[] = [];
+
   constructor(address: BrokerAddress, scenario: Scenario, options: PlayOptions) {
+    this.#operator = options.operator;
     this.#address = address;
     this.#scenario = scenario;
     this.#names = new Names(options.prefix);
@@ -84,6 +90,7 @@ class Player {
 
   async cleanUp(): Promise<void> {
     for (const line of this.#lines.values()) await line.finish();
+    await this.#operator.undo(this.#operations);
     if (this.#names.used.size === 0) return;
     const broom = await Line.connect("broom", this.#address, () => {});
     await broom.open({});
@@ -100,6 +107,10 @@ class Player {
       await this.#connect(step.connection, step.until, step.options);
       return;
     }
+    if (step.kind === "operate") {
+      await this.#operate(step);
+      return;
+    }
     const line = this.#line(step.connection);
     if (step.kind === "await") {
       await line.await(step.what, this.#marks.get(line.name) ?? 0);
@@ -109,6 +120,16 @@ class Player {
     if (step.kind === "drop") line.connection.destroy();
     else this.#send(line, step);
     await this.#settleDown(line, step.channel);
+  }
+
+  async #operate({ operation }: OperateStep): Promise<void> {
+    const outward = this.#names.outwardData(operation);
+    this.#operations.push(outward);
+    const refusal = await this.#operator.operate(outward);
+    const text = refusal === undefined ? "done" : `refused: ${refusal.trimEnd()}`;
+    this.#collected.push({ place: "operator", text });
+    const line = this.#lines.values().next().value;
+    if (line !== undefined) await this.#settleDown(line, 1);
   }
 
   #send(line: Line, step: Exclude<Step, ConnectStep>): void {
@@ -159,7 +180,7 @@ class Player {
     const line = await Line.connect(name, this.#address, collect, probe);
     this.#lines.set(name, line);
     if (until === "socket") return;
-    if (until === "open") await line.open(options);
+    if (until === "open") await line.open(this.#names.outwardData(options));
     else await line.greet();
     // How connections begin is a matter of the handshake's own scenarios.
     this.#collected = [];

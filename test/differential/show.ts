@@ -114,6 +114,8 @@ export function showStep(step: Step): string {
       return step.steps.map(showStep).join("; ");
     case "connect":
       return `${step.connection} connect until ${step.until}`;
+    case "operate":
+      return `operator ${JSON.stringify(step.operation)}`;
     case "await":
       return `${place} await ${step.what}`;
     default:

@@ -12,6 +12,7 @@ import type { HandshakeOptions, MethodArguments, MethodName } from "@haremq/test
 import { methodFrame, methodOf, rawFrame } from "@haremq/testkit";
 import type { FieldValue, Method, Properties } from "@haremq/wire";
 import { FieldTable } from "@haremq/wire";
+import type { Audience, Operation, PolicyGiven } from "./operator.ts";
 
 interface Place {
   readonly connection: string;
@@ -80,6 +81,12 @@ export interface DropStep extends Place {
   readonly kind: "drop";
 }
 
+/** What the broker's operator does; see operator.ts. Names in it are renamed like all others. */
+export interface OperateStep extends Place {
+  readonly kind: "operate";
+  readonly operation: Operation;
+}
+
 export type Step =
   | CallStep
   | PublishStep
@@ -89,7 +96,8 @@ export type Step =
   | ConnectStep
   | AwaitStep
   | ReopenStep
-  | DropStep;
+  | DropStep
+  | OperateStep;
 
 const home: Place = { connection: "a", channel: 1 };
 
@@ -219,6 +227,23 @@ export function reopen(): ReopenStep {
 
 export function drop(connection: string): DropStep {
   return { kind: "drop", connection, channel: 0 };
+}
+
+export function operate(operation: Operation): OperateStep {
+  return { kind: "operate", ...home, operation };
+}
+
+interface PolicyPlace {
+  readonly audience?: Audience;
+  readonly vhost?: string;
+}
+
+export function setPolicy(name: string, policy: PolicyGiven, place: PolicyPlace = {}): OperateStep {
+  return operate({ verb: "set policy", audience: "user", vhost: "/", name, policy, ...place });
+}
+
+export function clearPolicy(name: string, place: PolicyPlace = {}): OperateStep {
+  return operate({ verb: "clear policy", audience: "user", vhost: "/", name, ...place });
 }
 
 /** The same step on another channel. */

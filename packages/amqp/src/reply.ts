@@ -111,6 +111,7 @@ function isClientError(error: unknown): boolean {
 /** Whether what went wrong is put down to the method in whose course it did. */
 function namesMethod(error: unknown, code: number): boolean {
   if (error instanceof FrameError || error instanceof LoginRefused) return false;
+  if (error instanceof ConnectionError && !error.isAnswer) return false;
   return code !== ReplyCode.InternalError;
 }
 

@@ -43,11 +43,14 @@ export class ChannelError extends Error {
 /** A refusal that ends the connection. */
 export class ConnectionError extends Error {
   readonly condition: ConnectionCondition;
+  /** Whether it is an answer to what the client has just asked for. */
+  readonly isAnswer: boolean;
 
-  constructor(condition: ConnectionCondition, explanation: string) {
+  constructor(condition: ConnectionCondition, explanation: string, isAnswer = true) {
     super(explanation);
     this.name = "ConnectionError";
     this.condition = condition;
+    this.isAnswer = isAnswer;
   }
 }
 
@@ -245,6 +248,7 @@ export function tooManyChannels(user: string, max: number): ConnectionError {
     "NOT_ALLOWED",
     `number of channels opened for user '${user}' has reached the maximum allowed user limit ` +
       `of (${max})`,
+    false,
   );
 }
 

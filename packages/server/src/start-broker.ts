@@ -68,7 +68,6 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
         diskFreeBytesMin: diskFreeLimitBytes(config.disk, availableMemoryBytes()),
       },
       log,
-      nodeName: nodeName(),
       data,
     });
     await broker.ready();
@@ -149,12 +148,8 @@ function amqpSettings(config: BrokerConfig): AmqpSettings {
     backlog: connection.backlog,
     keepAlive: connection.keepAlive,
     mechanisms: access.mechanisms,
-    identity: { ...identity, clusterName: identity.clusterName ?? nodeName() },
+    identity: { ...identity, clusterName: identity.clusterName ?? `haremq@${hostname()}` },
   };
-}
-
-function nodeName(): string {
-  return `haremq@${hostname()}`;
 }
 
 function urlOf(config: BrokerConfig, port: number): string {

@@ -9,6 +9,7 @@ import { exchanges } from "./exchanges.ts";
 import { framing } from "./framing.ts";
 import { handshake } from "./handshake.ts";
 import { pluginExchanges } from "./plugin-exchanges.ts";
+import { policies } from "./policies.ts";
 import { publishing } from "./publishing.ts";
 import { queueArguments } from "./queue-arguments.ts";
 import { queueEquivalence } from "./queue-equivalence.ts";
@@ -35,4 +36,5 @@ export const areas: readonly Area[] = [
   directReplies,
   queueLimits,
   deadLetters,
+  policies,
 ];

@@ -24,6 +24,22 @@ test("what RabbitMQ fails over is refused like any other bad value", () => {
   assert.equal(checkDefinition({ "ha-mode": null }, false), "null is not a valid ha-mode value");
 });
 
+test("our own keys are checked like the others", () => {
+  const good = {
+    "expire-anywhere": true,
+    "message-deduplication": false,
+    "cache-size": 10,
+    "cache-ttl": 1000,
+    "cache-persistence": "disk",
+    "deduplication-header": "x-id",
+  };
+  assert.equal(checkDefinition(good, false), undefined);
+  const complaint = "1 is not a valid expire-anywhere value";
+  assert.equal(checkDefinition({ "expire-anywhere": 1 }, false), complaint);
+  assert.equal(checkDefinition({ "cache-size": 0 }, false), "0 is not a valid cache size");
+  assert.match(checkDefinition(good, true) ?? "", /are not recognised policy settings$/);
+});
+
 test("what nests without end is cut where it is shown", () => {
   let deep: PolicyDefinition[string] = 1;
   for (let level = 0; level < 50_000; level++) deep = [deep];

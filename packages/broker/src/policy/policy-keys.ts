@@ -3,8 +3,8 @@
  * too, how the two add up, and which queues know them. Everything about policies reads this table;
  * whoever adds a feature that a policy can switch on adds its keys here.
  *
- * RabbitMQ 3.10 and 4.0 together know these keys. Those for replicas have no effect on one node:
- * they are checked, kept and shown.
+ * RabbitMQ 3.10 and 4.0 together know all but the last. Those for replicas have no effect on one
+ * node: they are checked, kept and shown.
  */
 
 import { jsonTerm } from "../parameter/json-term.ts";
@@ -52,6 +52,10 @@ function textKey(name: string, what: string) {
 
 function choiceKey(name: string, what: string, choices: readonly PolicyValue[]) {
   return { name, check: checkThat((value) => choices.includes(value), `is not a valid ${what}`) };
+}
+
+function switchKey(name: string) {
+  return choiceKey(name, `${name} value`, [true, false]);
 }
 
 /** Checked together with others; see definition-check.ts. */
@@ -139,7 +143,17 @@ const keys: readonly PolicyKey[] = [
   checkedElsewhere("routing-key"),
 ];
 
-const keysByName = new Map(keys.map((key) => [key.name, key]));
+/** Those that RabbitMQ does not have. */
+const ownKeys: readonly PolicyKey[] = [
+  switchKey("expire-anywhere"),
+  switchKey("message-deduplication"),
+  integerKey("cache-size", "cache size", 1),
+  integerKey("cache-ttl", "cache TTL", 1),
+  choiceKey("cache-persistence", "cache persistence", ["disk", "memory"]),
+  textKey("deduplication-header", "deduplication header"),
+];
+
+const keysByName = new Map([...keys, ...ownKeys].map((key) => [key.name, key]));
 
 /** Undefined for one that nobody knows. */
 export function policyKey(name: string): PolicyKey | undefined {
