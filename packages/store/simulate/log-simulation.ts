@@ -44,6 +44,9 @@ class LogSimulation {
   /** One message in so many is never settled. */
   readonly #keepOneIn: number;
   readonly #faultsInThousand: number;
+  readonly #fillsInThousand: number;
+  /** Some operations fail, or may. A disk that is only full does not keep a log from opening. */
+  #isFailing = false;
   #queueBase = 1;
   #disk: FaultyDisk;
   #life!: LogLife;
@@ -70,6 +73,7 @@ class LogSimulation {
     this.#appetite = random.pick([20, 50, 90]);
     this.#keepOneIn = random.pick([2, 10, 1000]);
     this.#faultsInThousand = random.pick([0, 0, 10, 40]);
+    this.#fillsInThousand = random.pick([0, 0, 5]);
     this.#disk.faults.onFault = (operation, path) => {
       if (operation === "sync" && path.endsWith(".ack")) this.#model.onFailedSync();
     };
@@ -107,6 +111,7 @@ class LogSimulation {
     const { below } = { below: (limit: number) => this.#random.below(limit) };
     const draw = below(1000);
     if (draw < this.#faultsInThousand) this.#injectFault();
+    else if (draw < this.#faultsInThousand + this.#fillsInThousand) this.#turnFull();
     else if (draw < 60) this.#advance();
     else if (draw < 80) await this.#crash();
     else if (draw < 90) await this.#rest();
@@ -245,6 +250,21 @@ class LogSimulation {
     const probability = this.#random.pick([1, 1, 0.3]);
     this.#trace(`fault: ${operations} ${fault}, ${times} times, chance ${probability}`);
     this.#disk.faults.inject({ operations, fault, times, probability });
+    this.#isFailing = true;
+  }
+
+  /** No space is left, or soon none; or there is again. */
+  #turnFull(): void {
+    this.#faults++;
+    const isFull = this.#disk.capacityBytes < Number.MAX_SAFE_INTEGER;
+    this.#trace(`disk ${isFull ? "with room" : "full"}`);
+    const limit = 10 * this.#sizes.segmentBytes;
+    this.#disk.capacityBytes = isFull ? Number.MAX_SAFE_INTEGER : this.#random.below(limit);
+  }
+
+  #endFaults(): void {
+    this.#disk.faults.clear();
+    this.#isFailing = false;
   }
 
   /** The end of the process, or of the power; the next one may meet the same, on its way up. */
@@ -263,7 +283,7 @@ class LogSimulation {
     this.#disk = this.#disk.crash({ powerLoss });
     if (powerLoss) this.#model.onPowerLoss();
     if (powerLoss && !isSafe) this.#model.mayLackAnything = true;
-    if (this.#random.below(2) === 0) this.#disk.faults.clear();
+    if (this.#random.below(2) === 0) this.#endFaults();
   }
 
   async #begin(): Promise<void> {
@@ -304,7 +324,8 @@ class LogSimulation {
         this.#traceSegments();
         return;
       }
-      this.#disk.faults.clear();
+      demand(this.#isFailing, () => "the log does not open");
+      this.#endFaults();
     }
   }
 
@@ -346,7 +367,8 @@ class LogSimulation {
    */
   async #rest(): Promise<void> {
     this.#trace("rest");
-    this.#disk.faults.clear();
+    this.#endFaults();
+    this.#disk.capacityBytes = Number.MAX_SAFE_INTEGER;
     for (let i = 0; i < 12; i++) {
       this.#life.clock.advance(1100);
       await this.#drain();
