@@ -1,7 +1,8 @@
 /**
  * The clients of the kill simulator, all at work until the broker is gone: publishers with
  * confirms, consumers that acknowledge one by one and many at a time, one with transactions, one
- * that declares and deletes queues, and one that beats the time. Each tells the world what it does
+ * that rejects everything, so that it is dead-lettered, one that declares and deletes queues, and
+ * one that beats the time. Each tells the world what it does
  * and is told.
  */
 
@@ -28,15 +29,21 @@ const publishers: readonly Publisher[] = [
   { exchange: "", routingKey: "work", queues: ["work"], number: 2 },
   { exchange: "copies", routingKey: "", queues: ["copy-1", "copy-2"], number: 3 },
   { exchange: "", routingKey: "tx-in", queues: ["tx-in"], number: 4 },
+  { exchange: "", routingKey: "poison", queues: ["poison"], number: 6 },
 ];
 const transactionNumber = 5;
+const deadNumber = 7;
+const toDead = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead" };
 
 /** Declares what has to be there before anything else. */
 export async function declareFixtures(url: string): Promise<void> {
   const connection = await connect(url);
   const channel = await connection.openChannel();
   await channel.exchangeDeclare("copies", "fanout", { durable: true });
-  for (const queue of [...queueNames, "beat"]) await channel.queueDeclare(queue, { durable: true });
+  for (const queue of [...queueNames, "beat"]) {
+    const isPoison = queue === "poison";
+    await channel.queueDeclare(queue, { durable: true, ...(isPoison && { arguments: toDead }) });
+  }
   for (const queue of ["copy-1", "copy-2"]) await channel.queueBind(queue, "copies");
   await connection.close();
 }
@@ -66,12 +73,14 @@ export class KillLoad {
       return channel;
     };
     const channels: Channel[] = [];
-    for (let count = 0; count < publishers.length + 6; count++) channels.push(await open());
+    for (let count = 0; count < publishers.length + 8; count++) channels.push(await open());
     const next = (): Channel => channels.pop()!;
     for (const publisher of publishers) this.#run(this.#publish(next(), publisher));
     this.#run(this.#consume(next(), "work", 1));
     this.#run(this.#consume(next(), "copy-1", 10));
     this.#run(this.#consume(next(), "tx-out", 3));
+    this.#run(this.#consume(next(), "dead", 5));
+    this.#run(this.#reject(next()));
     this.#run(this.#transact(next()));
     this.#run(this.#declare(next()));
     this.#run(this.#beat(next()));
@@ -146,6 +155,28 @@ export class KillLoad {
       );
     };
     await channel.basicConsume(queue, {}, (delivery) => {
+      try {
+        onDelivery(delivery);
+      } catch (error) {
+        this.onBroken(error);
+      }
+    });
+    await lost;
+  }
+
+  /** Rejects whatever comes, and asks then whether that has been read. */
+  async #reject(channel: Channel): Promise<void> {
+    const world = this.#world;
+    const lost = ended(channel);
+    await channel.basicQos(20);
+    const onDelivery = (delivery: Delivery): void => {
+      const message = world.onDelivery("poison", delivery.body, delivery.redelivered);
+      const onMoved = world.onRejecting(message, "dead", deadNumber);
+      channel.reject(delivery, false);
+      void channel.flow(true).then(onMoved, () => {});
+      this.#onProgress();
+    };
+    await channel.basicConsume("poison", {}, (delivery) => {
       try {
         onDelivery(delivery);
       } catch (error) {

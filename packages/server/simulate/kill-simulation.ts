@@ -27,6 +27,7 @@ export interface KillReport {
   readonly confirmed: number;
   readonly acknowledged: number;
   readonly committed: number;
+  readonly moved: number;
 }
 
 /** The longest silence of a broker under load: it tells a broker that works from one that hangs. */
@@ -55,13 +56,14 @@ export async function simulateKills(options: KillOptions): Promise<KillReport> {
       await checkBroker(await server.url, world);
       const complaints = server.errors;
       demand(complaints.length === 0, () => `the broker complains:\n${complaints.join("\n")}`);
-      const { confirmed, acknowledged, committed } = world;
+      const { confirmed, acknowledged, committed, moved } = world;
       trace(
-        `round ${round}: ${confirmed} confirmed, ${acknowledged} acked, ${committed} tx so far`,
+        `round ${round}: ${confirmed} confirmed, ${acknowledged} acked, ${committed} tx, ` +
+          `${moved} dead letters so far`,
       );
     }
-    const { confirmed, acknowledged, committed } = world;
-    return { kills, confirmed, acknowledged, committed };
+    const { confirmed, acknowledged, committed, moved } = world;
+    return { kills, confirmed, acknowledged, committed, moved };
   } finally {
     await server.kill();
   }

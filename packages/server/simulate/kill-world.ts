@@ -8,14 +8,27 @@
  * came before the first is noted, however slow the machine is.
  */
 
-import { MessageModel, type ModelMessage, type ModelQueue } from "./message-model.ts";
+import {
+  MessageModel,
+  type ModelMessage,
+  type ModelQueue,
+  type ModelTransaction,
+} from "./message-model.ts";
 import { demand } from "./promise-broken.ts";
 import { identifyBody } from "./simulated-message.ts";
 
 /** After so many beats the broker has noted what it was told before. */
 const beatsToNote = 10;
 
-export const queueNames = ["work", "copy-1", "copy-2", "tx-in", "tx-out"] as const;
+export const queueNames = [
+  "work",
+  "copy-1",
+  "copy-2",
+  "tx-in",
+  "tx-out",
+  "poison",
+  "dead",
+] as const;
 export type QueueName = (typeof queueNames)[number];
 
 /** Queues that are declared, bound and deleted all the time. */
@@ -26,6 +39,13 @@ export type Presence = "there" | "gone" | "unknown";
 
 interface Settled {
   readonly messages: readonly ModelMessage[];
+  readonly beat: number;
+}
+
+/** A message that was rejected and goes to another queue, which is as atomic as a transaction. */
+interface Moved {
+  readonly move: ModelTransaction;
+  readonly message: ModelMessage;
   readonly beat: number;
 }
 
@@ -40,7 +60,9 @@ export class KillWorld {
   confirmed = 0;
   acknowledged = 0;
   committed = 0;
+  moved = 0;
   #settled: Settled[] = [];
+  #moved: Moved[] = [];
   #delivered: { readonly message: ModelMessage; readonly beat: number }[] = [];
 
   constructor() {
@@ -95,6 +117,20 @@ export class KillWorld {
     this.progress++;
   }
 
+  /** A message is about to be rejected, which moves it to the other queue. Returns what tells. */
+  onRejecting(message: ModelMessage, to: QueueName, publisher: number): () => void {
+    const move = this.model.beginTransaction();
+    message.isHeld = false;
+    this.model.settle(message, move);
+    const moved = this.model.publish(message.id, this.queue(to), true, move, publisher);
+    moved.wasDelivered = true;
+    return () => {
+      this.#moved.push({ move, message: moved, beat: this.beats });
+      this.moved++;
+      this.progress++;
+    };
+  }
+
   /** The broker is gone: what it had time to note it knows. */
   onKilled(): void {
     const latest = this.beats - beatsToNote;
@@ -103,7 +139,13 @@ export class KillWorld {
       for (const message of messages) if (message.state === "settled") message.isNoted = true;
     }
     for (const { message, beat } of this.#delivered) if (beat <= latest) message.isMarkNoted = true;
+    for (const { move, message, beat } of this.#moved) {
+      if (beat > latest) continue;
+      move.isAnswered = true;
+      message.isSafe = true;
+    }
     this.#settled = [];
+    this.#moved = [];
     this.#delivered = [];
     this.model.forgetNoted();
   }

@@ -27,10 +27,10 @@ try {
     directory,
     trace: verbose ? print : () => {},
   });
-  const { kills, confirmed, acknowledged, committed } = report;
+  const { kills, confirmed, acknowledged, committed, moved } = report;
   print(
     `Seed ${seed}, ${kills} kills: ${confirmed} messages confirmed, ${acknowledged} acknowledged, ` +
-      `${committed} transactions committed; every promise was kept.`,
+      `${committed} transactions committed, ${moved} dead letters; every promise was kept.`,
   );
   rmSync(directory, { recursive: true });
 } catch (error) {
