@@ -48,7 +48,12 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
   ["plugin exchanges: x-consistent-hash: a queue that keeps one of its bindings", ring],
 ];
 
+const counted = "x-delivery-count begins with the first return";
+
 const from3: typeof fromAll = [
+  ["quorum queues: publish, get, acknowledge", counted],
+  ["quorum queues: what comes back is counted", counted],
+  ["quorum queues: too often", counted],
   ["handshake: AMQP 0-8", "AMQP 0-8 is refused"],
   ["policies: policies of classic queues", "Policies can be for one type of queue"],
   ["policies: a default queue type", "Virtual hosts have a default queue type"],

@@ -347,6 +347,11 @@ export class AmqpChannel
     }
   }
 
+  /** Whether all its consumers together have a limit. */
+  get hasSharedPrefetch(): boolean {
+    return this.#sharedPrefetch > 0;
+  }
+
   setSharedPrefetch(limit: number): void {
     this.#sharedPrefetch = limit;
     this.#updatePrefetch();

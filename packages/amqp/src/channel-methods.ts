@@ -10,6 +10,7 @@ import {
   notImplemented,
   preconditionFailed,
   replyQueueName,
+  resourceText,
   tooManyConsumers,
 } from "@haremq/broker";
 import {
@@ -133,6 +134,10 @@ function consume(channel: AmqpChannel, args: BasicConsume): void {
   }
   const { prefetch } = channel;
   const queue = session.queueToConsume(name, { ...args, prefetch });
+  if (channel.hasSharedPrefetch && queue.keepsAll) {
+    const resource = resourceText("queue", name, session.vhost.name);
+    throw notImplemented(`${resource} does not support global qos`);
+  }
   const tag = session.consumerTag(given);
   const consumer = new AmqpConsumer(queue, channel, channel.number, {
     tag,

@@ -105,11 +105,11 @@ export class BrokerData {
       memoryBytes,
       sharedMemory: { bytesMax, otherBytes: () => memory.bytes },
       sizes: options.logSizes ?? defaultSizes,
-      onMessage: (queue, handle, wasDelivered, words, notedAt) => {
+      onMessage: (queue, handle, wasDelivered, words, at, returns) => {
         const messages = found.get(queue);
         if (messages === undefined) return false;
-        const bodyBytes = words[notedAt]!;
-        messages.add(handle, wasDelivered, bodyBytes, words[notedAt + 1]!, words[notedAt + 2]!);
+        const [bodyBytes, arrival, terms] = [words[at]!, words[at + 1]!, words[at + 2]!];
+        messages.add(handle, wasDelivered, bodyBytes, arrival, terms, returns);
         return true;
       },
       onDurable: () => callbacks.onDurable(),

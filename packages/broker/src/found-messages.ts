@@ -25,9 +25,10 @@ export class FoundMessages {
     bodyBytes: number,
     arrival: number,
     terms: number,
+    returns: number,
   ): void {
     const list = wasDelivered ? this.#delivered : this.#ready;
-    list.add(handle, bodyBytes, arrival, terms);
+    list.add(handle, bodyBytes, arrival, terms, returns);
   }
 
   /** Those first that may have been delivered, and whether they are of these. */
@@ -47,6 +48,7 @@ interface FoundFacts {
   readonly bodyBytes: FloatRing;
   readonly arrivals: FloatRing;
   readonly terms: FloatRing;
+  readonly returns: FloatRing;
 }
 
 class FoundList {
@@ -55,21 +57,27 @@ class FoundList {
 
   keepFacts(): void {
     if (this.#facts !== undefined) return;
-    this.#facts = { bodyBytes: new FloatRing(), arrivals: new FloatRing(), terms: new FloatRing() };
-    for (let i = this.#handles.length; i > 0; i--) this.#addFacts(0, 0, 0);
+    this.#facts = {
+      bodyBytes: new FloatRing(),
+      arrivals: new FloatRing(),
+      terms: new FloatRing(),
+      returns: new FloatRing(),
+    };
+    for (let i = this.#handles.length; i > 0; i--) this.#addFacts(0, 0, 0, 0);
   }
 
-  add(handle: number, bodyBytes: number, arrival: number, terms: number): void {
-    if (terms !== noTerms) this.keepFacts();
+  add(handle: number, bodyBytes: number, arrival: number, terms: number, returns: number): void {
+    if (terms !== noTerms || returns > 0) this.keepFacts();
     this.#handles.push(handle);
-    if (this.#facts !== undefined) this.#addFacts(bodyBytes, arrival, terms);
+    if (this.#facts !== undefined) this.#addFacts(bodyBytes, arrival, terms, returns);
   }
 
-  #addFacts(bodyBytes: number, arrival: number, terms: number): void {
+  #addFacts(bodyBytes: number, arrival: number, terms: number, returns: number): void {
     const facts = this.#facts!;
     facts.bodyBytes.push(bodyBytes);
     facts.arrivals.push(arrival);
     facts.terms.push(terms);
+    facts.returns.push(returns);
   }
 
   *handles(): Iterable<number> {
@@ -79,13 +87,21 @@ class FoundList {
   giveTo(take: (message: RestoredMessage) => void, wasDelivered: boolean, wallMs: number): void {
     const handles = this.#handles;
     const facts = this.#facts;
-    const message = { handle: 0, wasDelivered, terms: noTerms, bodyBytes: 0, arrivedAtMs: wallMs };
+    const message = {
+      handle: 0,
+      wasDelivered,
+      terms: noTerms,
+      bodyBytes: 0,
+      arrivedAtMs: wallMs,
+      returns: 0,
+    };
     while (handles.length > 0) {
       message.handle = handles.shift();
       if (facts !== undefined) {
         message.bodyBytes = facts.bodyBytes.shift();
         message.arrivedAtMs = arrivalMs(facts.arrivals.shift(), wallMs);
         message.terms = facts.terms.shift();
+        message.returns = facts.returns.shift();
       }
       take(message);
     }

@@ -21,6 +21,7 @@ export interface Delivery {
 export type Settlement = "acknowledge" | "reject" | "requeue";
 
 export class RecordingSink implements ConsumerSink {
+  readonly #read: (view: MessageView) => string;
   writable = true;
   withinPrefetch = true;
   /** Whether a parked consumer is woken when a settlement gives it credit. */
@@ -33,6 +34,11 @@ export class RecordingSink implements ConsumerSink {
   readonly parked: Consumer[] = [];
   readonly cancellations: Consumer[] = [];
 
+  /** `read` gives the body of what comes. */
+  constructor(read: (view: MessageView) => string = bodyText) {
+    this.#read = read;
+  }
+
   deliver(
     consumer: Consumer,
     view: MessageView,
@@ -42,7 +48,7 @@ export class RecordingSink implements ConsumerSink {
   ): void {
     assert.equal(handle === unstored, consumer.noAck, "a handle is for those who settle");
     assert.ok(this.writable, "nothing is sent while there is no room");
-    const delivery = { consumer, body: bodyText(view), handle, sequence, redelivered };
+    const delivery = { consumer, body: this.#read(view), handle, sequence, redelivered };
     this.deliveries.push(delivery);
     if (!consumer.noAck) this.unsettled.push(delivery);
   }

@@ -4,7 +4,7 @@ import { VirtualClock } from "@haremq/kernel";
 import type { MessageStore } from "../src/message/message-store.ts";
 import type { Queue } from "../src/queue/queue.ts";
 import type { DeadLetter, QueueHost } from "../src/queue/queue-host.ts";
-import { bodyText } from "./text-message.ts";
+import { plainText } from "./text-message.ts";
 
 export class TestHost implements QueueHost {
   readonly clock = new VirtualClock();
@@ -23,7 +23,7 @@ export class TestHost implements QueueHost {
 
   moveDeadLetter({ queue, view, handle, reason, mustArrive }: DeadLetter): boolean {
     if (mustArrive && !this.canMove) return false;
-    this.deadLetters.push(`${reason}:${bodyText(view)}`);
+    this.deadLetters.push(`${reason}:${plainText(view)}`);
     this.#messages?.release(handle);
     return !queue.deleted;
   }

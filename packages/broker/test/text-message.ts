@@ -24,6 +24,20 @@ export function textMessage(body: string): MessageView {
   return view;
 }
 
+/** A message that could have come from a client: it has properties, though none is set. */
+export function plainMessage(body: string): MessageView {
+  const view = textMessage(body);
+  view.properties = Buffer.alloc(2);
+  view.propertiesStart = 0;
+  view.propertiesLength = 2;
+  return view;
+}
+
+/** The body of a message, whatever is around it. */
+export function plainText(view: MessageView): string {
+  return view.body.toString("utf8", view.bodyStart, view.bodyStart + view.bodyLength);
+}
+
 /** The body of a message, once the bytes around it are found to be the ones it was made with. */
 export function bodyText(view: MessageView): string {
   const { body, bodyStart, bodyLength } = view;

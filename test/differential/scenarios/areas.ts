@@ -15,6 +15,7 @@ import { queueArguments } from "./queue-arguments.ts";
 import { queueEquivalence } from "./queue-equivalence.ts";
 import { queueLifecycle } from "./queue-lifecycle.ts";
 import { queueLimits } from "./queue-limits.ts";
+import { quorumQueues } from "./quorum-queues.ts";
 import { routing } from "./routing.ts";
 import { settling } from "./settling.ts";
 import { transactions } from "./transactions.ts";
@@ -37,4 +38,5 @@ export const areas: readonly Area[] = [
   queueLimits,
   deadLetters,
   policies,
+  quorumQueues,
 ];

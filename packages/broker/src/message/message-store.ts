@@ -207,6 +207,11 @@ export class MessageStore {
     if (this.#durable !== undefined) this.#log.noteDelivered(note, handle);
   }
 
+  /** The durable queue with this number has got the message back, and counts. */
+  noteReturned(handle: number, queue: number): void {
+    this.#log.noteReturned(handle, queue);
+  }
+
   /**
    * Keeps a message that is not settled yet in memory, for whoever will look at it without waiting.
    */

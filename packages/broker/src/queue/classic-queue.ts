@@ -31,6 +31,7 @@ import { PriorityBacklog } from "./priority-backlog.ts";
 import type { PulledMessage, QueueCounts, QueueSpec, RestoredMessage } from "./queue.ts";
 import type { DeathReason, QueueHost } from "./queue-host.ts";
 import { integerArgument, type QueueSettings, queueSettings } from "./queue-settings.ts";
+import { queueTypeOf } from "./queue-types.ts";
 
 /** About a segment's worth of small messages. */
 const readAheadMessages = 16_384;
@@ -46,7 +47,7 @@ export class ClassicQueue implements OutboxOwner {
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;
   readonly storeNumber: number;
-  readonly keepsAll = false;
+  readonly keepsAll: boolean;
   readonly deliversCopies = false;
   deleted = false;
   policy = noPolicy;
@@ -96,6 +97,7 @@ export class ClassicQueue implements OutboxOwner {
       () => this.#consumers.size > 0,
       () => host.expire(this),
     );
+    this.keepsAll = queueTypeOf(spec.arguments).name === "quorum";
     this.settings = queueSettings(this.arguments, this.policy);
     this.#obeySettings();
   }
@@ -166,8 +168,15 @@ export class ClassicQueue implements OutboxOwner {
     if (Number.isFinite(ttlMs)) this.#keepFacts();
     const fact = { expiresAtMs: arrivedAtMs + ttlMs, bodyBytes, arrivedAtMs };
     const backlog = this.#backlog;
-    if (message.wasDelivered) backlog.putBack(backlog.pass(terms, fact), handle);
-    else this.#expiry.note(backlog.push(handle, terms, fact));
+    let sequence: number;
+    if (message.wasDelivered) {
+      sequence = backlog.pass(terms, fact);
+      backlog.putBack(sequence, handle);
+    } else {
+      sequence = backlog.push(handle, terms, fact);
+    }
+    this.#expiry.note(sequence);
+    if (message.returns > 0) this.#returns?.set(sequence, message.returns);
     if (this.#isGoverned) this.#expiry.arm();
   }
 
@@ -266,7 +275,7 @@ export class ClassicQueue implements OutboxOwner {
   requeue(handle: number, sequence: number): void {
     this.#unsettled--;
     if (this.deleted) this.#messages.release(handle);
-    else if (this.#returns !== undefined && this.#countReturn(sequence)) {
+    else if (this.#returns !== undefined && this.#countReturn(handle, sequence)) {
       this.#leave(handle, sequence, "delivery_limit");
     } else {
       this.#backlog.putBack(sequence, handle);
@@ -391,7 +400,7 @@ export class ClassicQueue implements OutboxOwner {
     const { messageTtlMs, bytesMax, lengthMax, deliveryLimit } = settings;
     this.#idle.setLimit(settings.expiresMs);
     if (Number.isFinite(messageTtlMs) || Number.isFinite(bytesMax)) this.#keepFacts();
-    if (Number.isFinite(deliveryLimit)) this.#returns ??= new Map();
+    if (Number.isFinite(deliveryLimit) || this.keepsAll) this.#returns ??= new Map();
     if (Number.isFinite(lengthMax) || this.#returns !== undefined) this.#isGoverned = true;
     if (this.#backlog.keepsFacts) this.#isGoverned = true;
     this.#expiry.setAnywhere(settings.expiresAnywhere);
@@ -516,10 +525,14 @@ export class ClassicQueue implements OutboxOwner {
   }
 
   /** Counts that a message has come back; whether it has once too often. */
-  #countReturn(sequence: number): boolean {
+  #countReturn(handle: number, sequence: number): boolean {
+    const { deliveryLimit } = this.settings;
     const count = (this.#returns!.get(sequence) ?? 0) + 1;
     this.#returns!.set(sequence, count);
-    return count > this.settings.deliveryLimit;
+    if (count > deliveryLimit) return true;
+    const outlivesRestart = this.storeNumber !== 0 && Number.isFinite(deliveryLimit);
+    if (outlivesRestart) this.#messages.noteReturned(handle, this.storeNumber);
+    return false;
   }
 
   /** Tells the consumer in a header how often the message has come back. */
@@ -529,11 +542,14 @@ export class ClassicQueue implements OutboxOwner {
   }
 }
 
-/** With priorities if the queue was declared so; a policy cannot give it any. */
+/**
+ * With priorities if the queue is one for them, or was declared so; a policy cannot give it any.
+ */
 function backlogFor(args: FieldTable, memory: ByteCount): Backlog {
+  if (queueTypeOf(args).name === "quorum") return PriorityBacklog.ofTwo(memory);
   const priorityMax = integerArgument(args, "max-priority");
   if (!Number.isFinite(priorityMax) || priorityMax === 0) return new FifoBacklog(memory);
-  return new PriorityBacklog(priorityMax, integerArgument(args, "priority-ageing"), memory);
+  return PriorityBacklog.upTo(priorityMax, integerArgument(args, "priority-ageing"), memory);
 }
 
 function nextTurn(clock: Clock): Promise<void> {

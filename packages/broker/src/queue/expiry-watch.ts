@@ -45,7 +45,7 @@ export class ExpiryWatch {
 
   /** A message has become ready. */
   note(sequence: number): void {
-    if (this.#heap === undefined) return;
+    if (this.#heap === undefined || !this.#backlog.keepsFacts) return;
     if (this.#heap.length > staleEntriesMax + 2 * this.#backlog.length) this.#rebuild();
     else this.#push(sequence);
   }

@@ -15,6 +15,7 @@ import { FifoBacklog } from "./fifo-backlog.ts";
 import type { MessageFact } from "./message-facts.ts";
 
 const levelSpan = 2 ** 44;
+const normalPriorityMax = 4;
 
 interface Level {
   readonly priority: number;
@@ -22,8 +23,11 @@ interface Level {
 }
 
 export class PriorityBacklog implements Backlog {
-  readonly #priorityMax: number;
+  readonly #levelFor: (priority: number) => number;
   readonly #ageingMs: number;
+  /** After so many of a level it is the turn of the next lower one. */
+  readonly #turns: number;
+  #taken = 0;
   readonly #memory: ByteCount | undefined;
   /** By priority. */
   readonly #levels: (Level | undefined)[] = [];
@@ -34,12 +38,29 @@ export class PriorityBacklog implements Backlog {
   #first: Level | undefined;
   #keepsFacts: boolean;
 
-  /** `ageingMs` is Infinity for priorities that do not change. */
-  constructor(priorityMax: number, ageingMs: number, memory?: ByteCount) {
+  private constructor(
+    levelFor: (priority: number) => number,
+    ageingMs: number,
+    turns: number,
+    memory: ByteCount | undefined,
+  ) {
     this.#memory = memory;
-    this.#priorityMax = priorityMax;
+    this.#levelFor = levelFor;
     this.#ageingMs = ageingMs;
+    this.#turns = turns;
     this.#keepsFacts = Number.isFinite(ageingMs);
+  }
+
+  /** As x-max-priority asks for it; `ageingMs` is Infinity for priorities that do not change. */
+  static upTo(priorityMax: number, ageingMs: number, memory?: ByteCount): PriorityBacklog {
+    const levelFor = (priority: number): number => Math.min(priority, priorityMax);
+    return new PriorityBacklog(levelFor, ageingMs, Number.POSITIVE_INFINITY, memory);
+  }
+
+  /** High and normal priority as quorum queues have it: two of high for one of normal. */
+  static ofTwo(memory?: ByteCount): PriorityBacklog {
+    const levelFor = (priority: number): number => (priority > normalPriorityMax ? 1 : 0);
+    return new PriorityBacklog(levelFor, Number.POSITIVE_INFINITY, 2, memory);
   }
 
   get length(): number {
@@ -69,7 +90,7 @@ export class PriorityBacklog implements Backlog {
   }
 
   push(handle: number, terms: number, fact?: MessageFact): number {
-    const level = this.#levelFor(Math.min(priorityOf(terms), this.#priorityMax));
+    const level = this.#level(this.#levelFor(priorityOf(terms)));
     const sequence = level.backlog.push(handle, terms, fact);
     this.#length++;
     this.#noteFilled(level);
@@ -77,7 +98,7 @@ export class PriorityBacklog implements Backlog {
   }
 
   pass(terms: number, fact?: MessageFact): number {
-    const level = this.#levelFor(Math.min(priorityOf(terms), this.#priorityMax));
+    const level = this.#level(this.#levelFor(priorityOf(terms)));
     return level.backlog.pass(terms, fact);
   }
 
@@ -85,7 +106,9 @@ export class PriorityBacklog implements Backlog {
     const { backlog } = this.#first!;
     const sequence = backlog.takeFirst();
     this.#length--;
-    if (backlog.length === 0) this.#findFirst();
+    if (++this.#taken === 0) this.#findFirst();
+    else if (this.#taken >= this.#turns) this.#passTurn();
+    else if (backlog.length === 0) this.#findFirst();
     return sequence;
   }
 
@@ -154,19 +177,31 @@ export class PriorityBacklog implements Backlog {
     }
   }
 
+  /** The next lower level that has a message is first, once. */
+  #passTurn(): void {
+    this.#taken = -1;
+    const at = this.#used.indexOf(this.#first!);
+    const lower = this.#used.find(({ backlog }, i) => i > at && backlog.length > 0);
+    if (lower !== undefined) this.#first = lower;
+    else this.#findFirst();
+  }
+
   #noteFilled(level: Level): void {
+    // Whose turn it is by way of exception keeps it.
+    if (this.#taken < 0 && this.#first !== undefined) return;
     if (this.#first === undefined || level.priority > this.#first.priority) this.#first = level;
   }
 
   #findFirst(): void {
+    this.#taken = 0;
     this.#first = this.#used.find(({ backlog }) => backlog.length > 0);
   }
 
   #levelOf(sequence: number): Level {
-    return this.#levelFor(Math.floor(sequence / levelSpan));
+    return this.#level(Math.floor(sequence / levelSpan));
   }
 
-  #levelFor(priority: number): Level {
+  #level(priority: number): Level {
     return this.#levels[priority] ?? this.#addLevel(priority);
   }
 

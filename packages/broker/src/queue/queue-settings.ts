@@ -7,6 +7,9 @@ import { type FieldTable, fieldText } from "@haremq/wire";
 import type { EffectivePolicy } from "../policy/effective-policy.ts";
 import { isIntegerField } from "./argument-checks.ts";
 
+/** As in RabbitMQ 4. */
+const quorumDeliveryLimit = 20;
+
 export type Overflow = "drop-head" | "reject-publish" | "reject-publish-dlx";
 
 /** Limits are Infinity where there is none. */
@@ -43,9 +46,16 @@ export function queueSettings(args: FieldTable, policy: EffectivePolicy): QueueS
     deadLetterExchange: text("dead-letter-exchange"),
     deadLetterRoutingKey: text("dead-letter-routing-key"),
     deadLettersAtLeastOnce: text("dead-letter-strategy") === "at-least-once",
-    deliveryLimit: limit("delivery-limit"),
+    deliveryLimit: deliveryLimit(args, limit("delivery-limit")),
     expiresAnywhere: isSet(args, policy, "expire-anywhere"),
   };
+}
+
+/** Quorum queues have a limit unless they are told to have none, by a negative number. */
+function deliveryLimit(args: FieldTable, given: number): number {
+  if (given < 0) return Number.POSITIVE_INFINITY;
+  const isQuorum = fieldText(args.get("x-queue-type")) === "quorum";
+  return isQuorum && given === Number.POSITIVE_INFINITY ? quorumDeliveryLimit : given;
 }
 
 /** An integer argument of a queue, Infinity if it has none. */

@@ -51,6 +51,8 @@ export interface RestoredMessage {
   readonly bodyBytes: number;
   /** Wall time. */
   readonly arrivedAtMs: number;
+  /** How often it has come back, where that is counted. */
+  readonly returns: number;
 }
 
 export interface Queue {

@@ -147,7 +147,7 @@ test("a restart finds what was kept, also for who does not want it any more", as
   assert.deepEqual([...journal.storeNumbersInUse()].sort(), [1, 2, 3]);
   for (const exchange of journal.exchanges()) vhost.restoreExchange(exchange);
   const found = new FoundMessages(false);
-  for (const handle of [7, 8]) found.add(handle, false, 0, 0, noTerms);
+  for (const handle of [7, 8]) found.add(handle, false, 0, 0, noTerms, 0);
   vhost.restoreKept("x", 1, found);
   vhost.restoreKept("y", 2, new FoundMessages(false));
   assert.deepEqual(happened(), [

@@ -21,6 +21,7 @@ import {
   decodeSettlements,
   encodeSettlements,
   indexHeadBytes,
+  returnedFlag,
   segmentFileName,
 } from "./segment-file.ts";
 import { noteSettled, type Packed, packRecords } from "./segment-seal.ts";
@@ -107,14 +108,14 @@ export class Compaction {
     segment.hold();
     segment.isCompacting = true;
     try {
-      const delivered = segment.hasSidecar ? await this.#takeSidecar(segment) : new Map();
+      const notes = segment.hasSidecar ? await this.#takeSidecar(segment) : [];
       // A group may have settled some of them meanwhile.
       if (!this.#files.isFree(segment) || segment.lacksSettlements) return true;
       const packed = packRecords(segment);
       const generation = segment.nextGeneration();
       await this.#write(segment.number, generation, packed);
       this.#replace(segment, generation, packed);
-      if (segment.hasSidecar) await this.#shortenSidecar(segment, delivered);
+      if (segment.hasSidecar) await this.#shortenSidecar(segment, notes);
       this.#files.counters.compactions++;
       return true;
     } finally {
@@ -150,31 +151,36 @@ export class Compaction {
     segment.keepOnly(packed.units, packed.lengths);
   }
 
-  /** Notes its settlements in the records; returns how far each queue had delivered. */
-  async #takeSidecar(segment: Segment): Promise<Map<number, number>> {
+  /**
+   * Notes its settlements in the records. Returns the pairs that are still to be told: how far each
+   * queue had delivered, and what has come back.
+   */
+  async #takeSidecar(segment: Segment): Promise<number[]> {
+    const returned: number[] = [];
     const delivered = new Map<number, number>();
     const sidecar = await readWhole(this.#disk, this.#directory.pathIn(segment, "ack"));
     const known = sidecar.subarray(0, segment.sidecarBytes);
     const length = decodeSettlements(known, (unit, queue) => {
-      if (unit >= 0) noteSettled(segment, unit, queue);
-      else delivered.set(queue, Math.max(unit, delivered.get(queue) ?? unit));
+      if (unit < 0) delivered.set(queue, Math.max(unit, delivered.get(queue) ?? unit));
+      else if ((unit & returnedFlag) === 0) noteSettled(segment, unit, queue);
+      else if (segment.lives(unit & ~returnedFlag)) returned.push(unit, queue);
     });
     if (length < segment.sidecarBytes) segment.lacksSettlements = true;
-    return delivered;
+    return [...returned, ...[...delivered].flatMap(([queue, unit]) => [unit, queue])];
   }
 
   /**
    * Settlements are in the records now, or their records are gone; the rest is all that is left.
    */
-  async #shortenSidecar(segment: Segment, delivered: ReadonlyMap<number, number>): Promise<void> {
+  async #shortenSidecar(segment: Segment, notes: readonly number[]): Promise<void> {
     const path = this.#directory.pathIn(segment, "ack");
     await this.#files.forgetSidecar(segment);
-    if (delivered.size === 0) {
+    if (notes.length === 0) {
       await this.#disk.remove(path);
       segment.hasSidecar = false;
       segment.sidecarBytes = 0;
     } else {
-      const batch = encodeSettlements([...delivered].flatMap(([queue, unit]) => [unit, queue]));
+      const batch = encodeSettlements(notes);
       await writeSafely(await createAnew(this.#disk, `${path}.new`), batch);
       await this.#disk.rename(`${path}.new`, path);
       this.#directory.noteRename();

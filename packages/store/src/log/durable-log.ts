@@ -38,6 +38,7 @@ export interface DurableLogOptions {
     wasDelivered: boolean,
     words: Int32Array,
     notedAt: number,
+    returns: number,
   ): boolean;
   onDurable(): void;
   onFault(error: Error | undefined): void;

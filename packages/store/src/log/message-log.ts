@@ -35,7 +35,7 @@ import {
   userWord,
 } from "./record.ts";
 import { type Durability, Segment } from "./segment.ts";
-import { deliveredFlag } from "./segment-file.ts";
+import { deliveredFlag, returnedFlag } from "./segment-file.ts";
 import { SlabPool } from "./slab-pool.ts";
 
 /** What an operator may know of the log. */
@@ -309,6 +309,14 @@ export class MessageLog {
       this.disk.onSettlement(segment);
     }
     note.unit = handle - segment.slot * slotUnits;
+  }
+
+  /** The queue has got the record back, which a restart is to count. */
+  noteReturned(handle: number, queue: number): void {
+    const segment = this.segmentOf(handle);
+    if (segment.durability !== "durable" || this.disk === undefined) return;
+    segment.settlements.push(this.unitOf(handle) | returnedFlag, queue);
+    this.disk.onSettlement(segment);
   }
 
   /** Gives what was noted of deliveries to the segments, which write it with their settlements. */

@@ -10,6 +10,18 @@ export class Settled {
   /** The last record of each queue that has been delivered, as later segments say. */
   readonly marked = new Map<number, number>();
 
+  /** How often records came back, by unit and queue. */
+  readonly #returns = new Map<string, number>();
+
+  addReturn(unit: number, queue: number): void {
+    const key = `${unit} ${queue}`;
+    this.#returns.set(key, (this.#returns.get(key) ?? 0) + 1);
+  }
+
+  returnsOf(unit: number, queue: number): number {
+    return this.#returns.size === 0 ? 0 : (this.#returns.get(`${unit} ${queue}`) ?? 0);
+  }
+
   get isEmpty(): boolean {
     return this.#queues.size === 0;
   }

@@ -35,6 +35,7 @@ import {
   IndexWriter,
   indexHeadBytes,
   readIndexFlags,
+  returnedFlag,
   SegmentIndex,
 } from "./segment-file.ts";
 import { type ScannedRecords, scanRecords, unpackedBytes, unpackRecords } from "./segment-scan.ts";
@@ -48,7 +49,8 @@ export interface RecoveryOptions {
   /**
    * Called for each record and each queue that it is still meant for, in the order in which they
    * were appended. Returns whether the queue exists; otherwise the record is not kept for it. The
-   * last three of its user's words begin at words[notedAt].
+   * last three of its user's words begin at words[notedAt]; it has come back to the queue `returns`
+   * times.
    */
   onMessage(
     queue: number,
@@ -56,6 +58,7 @@ export interface RecoveryOptions {
     wasDelivered: boolean,
     words: Int32Array,
     notedAt: number,
+    returns: number,
   ): boolean;
 }
 
@@ -364,8 +367,9 @@ export class Recovery {
     if (found.hasSidecar) {
       const bytes = await readWhole(this.#options.disk, found.sidecarPath);
       segment.sidecarBytes = decodeSettlements(bytes, (unit, queue) => {
-        if (unit >= 0) settled.add(unit, queue);
-        else settled.delivered.set(queue, unit & ~deliveredFlag);
+        if (unit < 0) settled.delivered.set(queue, unit & ~deliveredFlag);
+        else if ((unit & returnedFlag) === 0) settled.add(unit, queue);
+        else settled.addReturn(unit & ~returnedFlag, queue);
       });
       segment.hasSidecar = true;
       // Behind a batch that is torn there may be whole ones. They must not count again some day.
@@ -407,7 +411,8 @@ export class Recovery {
       if (queue === noQueue || settled.has(unit, queue)) continue;
       const wasDelivered = this.#wasDelivered(queue, segment.number, unit);
       const handle = log.handleOf(segment, unit);
-      if (!onMessage(queue, handle, wasDelivered, words, notedAt)) continue;
+      const returns = settled.returnsOf(unit, queue);
+      if (!onMessage(queue, handle, wasDelivered, words, notedAt, returns)) continue;
       references++;
       if (wasDelivered) settled.marked.set(queue, unit);
     }

@@ -202,6 +202,8 @@ export function indexLengthOf(bytes: Buffer): number | undefined {
 
 /** Marks a pair in a sidecar that says: the queue has delivered everything up to this unit. */
 export const deliveredFlag = 0x80000000 | 0;
+/** Marks a pair that says: the queue has got this record back once more. */
+export const returnedFlag = 0x40000000;
 
 const batchMagic = 0x41000000; // "A" above a count
 const batchHeadWords = 2;

@@ -305,6 +305,12 @@ export class Segment {
     this.#countMemory();
   }
 
+  /** Whether there is a record at this unit that somebody holds. */
+  lives(unit: number): boolean {
+    const index = this.indexOf(unit);
+    return this.unitAt(index) === unit && this.livesAt(index);
+  }
+
   /** Whether somebody holds the record at this index. */
   livesAt(index: number): boolean {
     if (this.words === null) return this.#referencesAway!.at(index) > 0;
