@@ -24,6 +24,12 @@ export class ByteSet {
     return this.#has[octet] === 1;
   }
 
+  /** The one octet in it, if it is one. */
+  get only(): number | undefined {
+    const first = this.#has.indexOf(1);
+    return first >= 0 && this.#has.lastIndexOf(1) === first ? first : undefined;
+  }
+
   inverse(): ByteSet {
     return ByteSet.of((octet) => !this.has(octet));
   }

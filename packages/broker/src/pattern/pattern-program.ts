@@ -27,25 +27,30 @@ export interface PatternProgram {
   readonly groups: readonly GroupProgram[];
   /** It can match at the beginning of the text only. */
   readonly anchored: boolean;
+  /** What a text must begin with: as many octets as are certain, each a character of ASCII. */
+  readonly prefix: string;
 }
 
 const instructionsMax = 20_000;
 
 /** Throws a PatternError for what would be too long. */
 export function compilePattern(node: PatternNode): PatternProgram {
-  return new PatternCompiler({ left: instructionsMax }).compile(node);
+  return new PatternCompiler({ left: instructionsMax }, false).compile(node);
 }
 
 class PatternCompiler {
   /** Shared by all groups of a pattern. */
   readonly #room: { left: number };
+  /** Whether it counts where the program ends, and not only whether it does. */
+  readonly #endCounts: boolean;
   readonly #code: number[] = [];
   readonly #sets: ByteSet[] = [];
   readonly #places: Place[] = [];
   readonly #groups: GroupProgram[] = [];
 
-  constructor(room: { left: number }) {
+  constructor(room: { left: number }, endCounts: boolean) {
     this.#room = room;
+    this.#endCounts = endCounts;
   }
 
   compile(node: PatternNode): PatternProgram {
@@ -57,6 +62,7 @@ class PatternCompiler {
       places: this.#places,
       groups: this.#groups,
       anchored: isAnchored(node),
+      prefix: prefixOf(node),
     };
   }
 
@@ -123,7 +129,8 @@ class PatternCompiler {
   }
 
   #layRepeat(body: PatternNode, min: number, max: number, lazy: boolean): void {
-    const [inside, behind] = lazy ? ([2, 1] as const) : ([1, 2] as const);
+    // Where the end does not count it is found sooner by taking less.
+    const [inside, behind] = lazy || !this.#endCounts ? ([2, 1] as const) : ([1, 2] as const);
     for (let count = 0; count < min; count++) this.#lay(body);
     if (max === Number.POSITIVE_INFINITY) {
       const fork = this.#emit(Operation.Fork);
@@ -149,12 +156,24 @@ class PatternCompiler {
     behind: readonly number[] = [],
   ): void {
     const compiled = branches.map((branch, index) => ({
-      program: new PatternCompiler(this.#room).compile(branch),
+      program: new PatternCompiler(this.#room, kind === "atomic").compile(branch),
       behind: behind[index] ?? 0,
     }));
     const group = this.#groups.push({ kind, branches: compiled }) - 1;
     this.#emit(Operation.Group, group);
   }
+}
+
+function prefixOf(node: PatternNode): string {
+  const [start, ...items] = node.kind === "sequence" ? node.items : [node];
+  let prefix = "";
+  if (start?.kind !== "place" || start.place !== "text-start") return prefix;
+  for (const item of items) {
+    const octet = item.kind === "set" ? item.set.only : undefined;
+    if (octet === undefined || octet > 0x7f) break;
+    prefix += String.fromCharCode(octet);
+  }
+  return prefix;
 }
 
 function isAnchored(node: PatternNode): boolean {

@@ -66,6 +66,27 @@ test("what JavaScript and PCRE both know means the same to both", () => {
   );
 });
 
+test("a text need not begin with what only looks as if it must", () => {
+  const cases: [source: string, text: string, found: boolean][] = [
+    ["^ab", "abc", true],
+    ["^ab", "xab", false],
+    ["^ab|c", "xc", true],
+    ["^a?b", "b", true],
+    ["^ab*", "a", true],
+    ["^ab{0}", "a", true],
+    ["(?m)^ab", "x\nab", true],
+    ["(?i)^ab", "AB", true],
+    ["^(?:ab|cd)", "cd", true],
+    ["^é", "é", true],
+    ["^\\xc3\\xa9$", "é", true],
+    ["^(?=b)b", "b", true],
+    ["\\Aab", "ab", true],
+  ];
+  for (const [source, text, found] of cases) {
+    assert.equal(new Pattern(source).matches(text), found, `${source} in ${text}`);
+  }
+});
+
 describe("whoever wrote it", () => {
   const long = `${"a".repeat(254)}!`;
 

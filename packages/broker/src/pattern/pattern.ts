@@ -52,6 +52,8 @@ export class Pattern {
 
   /** Whether the pattern matches somewhere in the text. */
   matches(text: string): boolean {
+    // Of most names that is all there is to do.
+    if (!text.startsWith(this.#program.prefix)) return false;
     return new Search(octetsOf(text)).finds(this.#program);
   }
 }

@@ -146,11 +146,13 @@ const keys: readonly PolicyKey[] = [
 /** Those that RabbitMQ does not have. */
 const ownKeys: readonly PolicyKey[] = [
   switchKey("expire-anywhere"),
-  switchKey("message-deduplication"),
-  integerKey("cache-size", "cache size", 1),
-  integerKey("cache-ttl", "cache TTL", 1),
-  choiceKey("cache-persistence", "cache persistence", ["disk", "memory"]),
-  textKey("deduplication-header", "deduplication header"),
+  ...["", "x-"].flatMap((prefix) => [
+    switchKey(`${prefix}message-deduplication`),
+    integerKey(`${prefix}cache-size`, "cache size", 1),
+    integerKey(`${prefix}cache-ttl`, "cache TTL", 1),
+    choiceKey(`${prefix}cache-persistence`, "cache persistence", ["disk", "memory"]),
+    textKey(`${prefix}deduplication-header`, "deduplication header"),
+  ]),
 ];
 
 const keysByName = new Map([...keys, ...ownKeys].map((key) => [key.name, key]));
