@@ -168,7 +168,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#state = "handshake";
     const { broker, settings } = this.#context;
-    this.#handshake = new Handshake(broker, settings, this.output, this.#socket.remoteAddress ?? "");
+    this.#handshake = new Handshake(
+      broker,
+      settings,
+      this.output,
+      this.#socket.remoteAddress ?? "",
+    );
     this.#handshake.start();
     const taken = this.#readFrames(rest, protocolHeaderBytes);
     if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));

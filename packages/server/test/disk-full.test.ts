@@ -8,7 +8,7 @@
 import assert from "node:assert/strict";
 import { describe, it, type TestContext } from "node:test";
 import { type Connection, connect, type Delivery } from "@haremq/client";
-import { drain, persistent } from "./durable-broker.ts";
+import { drain } from "./durable-broker.ts";
 import { blocked, PublishedMessages, unblocked } from "./faulty-broker.ts";
 import { SmallDisk, smallDiskKinds } from "./small-disk.ts";
 
