@@ -15,7 +15,7 @@
 
 import type { Socket } from "node:net";
 import type { Broker, ChannelError, Session } from "@haremq/broker";
-import { ConnectionError } from "@haremq/broker";
+import { ConnectionError, channelMaxReached } from "@haremq/broker";
 import {
   ClassId,
   decodeMethod,
@@ -168,12 +168,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#state = "handshake";
     const { broker, settings } = this.#context;
-    this.#handshake = new Handshake(
-      broker,
-      settings,
-      this.output,
-      this.#socket.remoteAddress ?? "",
-    );
+    const { remoteAddress = "" } = this.#socket;
+    this.#handshake = new Handshake(broker, settings, this.output, remoteAddress);
     this.#handshake.start();
     const taken = this.#readFrames(rest, protocolHeaderBytes);
     if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));
@@ -394,13 +390,8 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#decode(buffer, start, end);
     const open = this.#channels.size;
-    if (this.#channelMax > 0 && open >= this.#channelMax) {
-      throw new ConnectionError(
-        "NOT_ALLOWED",
-        `number of channels opened (${open}) has reached the negotiated channel_max ` +
-          `(${this.#channelMax})`,
-      );
-    }
+    const max = this.#channelMax;
+    if (max > 0 && open >= max) throw channelMaxReached(open, max);
     this.#channels.add(new AmqpChannel(channel, this));
     encodeChannelOpenOk(this.output, channel);
   }

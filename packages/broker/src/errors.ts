@@ -243,6 +243,13 @@ export function tooManyConnections(user: string, max: number): ConnectionError {
   );
 }
 
+export function channelMaxReached(open: number, max: number): ConnectionError {
+  return new ConnectionError(
+    "NOT_ALLOWED",
+    `number of channels opened (${open}) has reached the negotiated channel_max (${max})`,
+  );
+}
+
 export function tooManyChannels(user: string, max: number): ConnectionError {
   return new ConnectionError(
     "NOT_ALLOWED",
