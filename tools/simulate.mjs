@@ -1,6 +1,7 @@
-// npm run simulate -- [log | broker] [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
-// crash simulator from source: that of the message log, or that of the whole broker. Without a seed
-// it draws one and runs for a minute; a seed that breaks a promise is printed, and replays exactly.
+// npm run simulate -- [log | stream-log | broker | streams] [--seed N | --seeds A..B | --seconds S]
+// [--verbose]: runs a crash simulator from source: that of the message log, of a stream's files, of
+// the whole broker with its queues, or with its streams. Without a seed it draws one and runs for a
+// minute; a seed that breaks a promise is printed, and replays exactly.
 //
 // npm run simulate -- kill [--rounds N] [--seed S] [--verbose]: kills the real broker under load.
 
@@ -9,16 +10,19 @@ import { join } from "node:path";
 import { ensureInstalled, root } from "./install.mjs";
 
 const simulators = {
-  log: "packages/store/simulate/main.ts",
-  broker: "packages/server/simulate/broker.ts",
-  kill: "packages/server/simulate/kill.ts",
+  log: ["packages/store/simulate/main.ts"],
+  "stream-log": ["packages/store/simulate/main.ts", "--streams"],
+  broker: ["packages/server/simulate/broker.ts"],
+  streams: ["packages/server/simulate/broker.ts", "--streams"],
+  kill: ["packages/server/simulate/kill.ts"],
 };
 
 ensureInstalled();
 const [first, ...others] = process.argv.slice(2);
 const isNamed = Object.hasOwn(simulators, first ?? "");
-const path = join(root, simulators[isNamed ? first : "log"]);
-const options = isNamed ? others : process.argv.slice(2);
+const [file, ...fixed] = simulators[isNamed ? first : "log"];
+const path = join(root, file);
+const options = [...fixed, ...(isNamed ? others : process.argv.slice(2))];
 const flags = ["--conditions=source", "--import", "tsx"];
 const { status } = spawnSync(process.execPath, [...flags, path, ...options], {
   cwd: root,

@@ -133,7 +133,7 @@ function consume(channel: AmqpChannel, args: BasicConsume): void {
     return;
   }
   const { prefetch } = channel;
-  const queue = session.queueToConsume(name, { ...args, prefetch });
+  const queue = session.queueToConsume(name, { ...args, tag: given, prefetch });
   if (channel.hasSharedPrefetch && queue.keepsAll) {
     const resource = resourceText("queue", name, session.vhost.name);
     throw notImplemented(`${resource} does not support global qos`);

@@ -116,6 +116,8 @@ export class BrokerData {
       onFault: (error) => callbacks.onFault(error),
       onDamage: (description) => log.error(`stored messages are damaged: ${description}`),
     });
+    // What comes now must not look like something that streams have taken already.
+    messages.log.reserveNumber(streams.lastLogSegment);
     const tookMs = Math.round(clock.nowMs() - startedMs);
     log.info(`${messages.recoveredRecords} stored messages found in ${tookMs} ms`);
     return new BrokerData(options, journal, messages, streams, memory, found, callbacks);

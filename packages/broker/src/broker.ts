@@ -109,6 +109,7 @@ export class Broker {
       clock: options.clock,
       messages: this.messages,
       store: options.data?.streams,
+      metadata: options.data?.metadata,
       onDamage: (description) => this.log.error(`a stream is damaged: ${description}`),
       onFault: (error) => this.#onStreamFault(error),
     });

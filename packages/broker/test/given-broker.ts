@@ -75,7 +75,14 @@ export function bindingFrom(
 
 /** What a consumer asks for: nothing special unless given. */
 export function consumerThat(given: Partial<NewConsumer> = {}): NewConsumer {
-  return { exclusive: false, noAck: false, prefetch: 0, arguments: new FieldTable(), ...given };
+  return {
+    tag: "",
+    exclusive: false,
+    noAck: false,
+    prefetch: 0,
+    arguments: new FieldTable(),
+    ...given,
+  };
 }
 
 /**

@@ -1,11 +1,13 @@
 /**
- * npm run simulate -- broker [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash
- * simulator of the broker, by default for a minute from a random seed on. A seed that breaks a
- * promise is printed with what happened before, and replays exactly with --seed.
+ * npm run simulate -- broker|streams [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
+ * crash simulator of the broker, by default for a minute from a random seed on: that of its queues,
+ * or with --streams that of its streams. A seed that breaks a promise is printed with what happened
+ * before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";
 import { simulateBroker } from "./broker-simulation.ts";
+import { simulateStreams } from "./stream-simulation.ts";
 
 const tailLines = 60;
 
@@ -15,8 +17,10 @@ const { values } = parseArgs({
     seeds: { type: "string" },
     seconds: { type: "string", default: "60" },
     verbose: { type: "boolean", default: false },
+    streams: { type: "boolean", default: false },
   },
 });
+const name = values.streams ? "streams" : "broker";
 
 let current = 0;
 let lines: string[] = [];
@@ -32,7 +36,7 @@ for (current = first; current <= (last ?? Number.MAX_SAFE_INTEGER); current++) {
   if (performance.now() > endsAtMs) break;
   lines = [];
   try {
-    const report = await simulateBroker(current, trace);
+    const report = await (values.streams ? simulateStreams : simulateBroker)(current, trace);
     totals.messages += report.messages;
     totals.crashes += report.crashes;
     totals.faults += report.faults;
@@ -68,9 +72,8 @@ function trace(line: string): void {
 
 function fail(error: unknown): never {
   if (!values.verbose) for (const line of lines) print(line);
-  print(
-    `\nSeed ${current} breaks a promise. Again: npm run simulate -- broker --seed ${current}\n`,
-  );
+  const again = `npm run simulate -- ${name} --seed ${current}`;
+  print(`\nSeed ${current} breaks a promise. Again: ${again}\n`);
   print(inspect(error));
   process.exit(1);
 }

@@ -1,11 +1,13 @@
 /**
- * npm run simulate -- log [--seed N | --seeds A..B | --seconds S] [--verbose]: runs the crash
- * simulator of the store, by default for a minute from a random seed on. A seed that breaks a
- * promise is printed with what happened before, and replays exactly with --seed.
+ * npm run simulate -- log|stream-log [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
+ * crash simulator of the store, by default for a minute from a random seed on: that of the message
+ * log, or with --streams that of a stream's files. A seed that breaks a promise is printed with
+ * what happened before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";
 import { simulateLog } from "./log-simulation.ts";
+import { simulateStream } from "./stream-simulation.ts";
 
 const tailLines = 60;
 
@@ -15,8 +17,10 @@ const { values } = parseArgs({
     seeds: { type: "string" },
     seconds: { type: "string", default: "60" },
     verbose: { type: "boolean", default: false },
+    streams: { type: "boolean", default: false },
   },
 });
+const name = values.streams ? "stream-log" : "log";
 
 let current = 0;
 let lines: string[] = [];
@@ -27,25 +31,21 @@ process.on("beforeExit", () => fail(new Error("nothing goes on any more")));
 const [first, last] = rangeOf(values.seed, values.seeds);
 const endsAtMs =
   last === undefined ? performance.now() + Number(values.seconds) * 1000 : Number.POSITIVE_INFINITY;
-const totals = { seeds: 0, records: 0, crashes: 0, faults: 0, compactions: 0 };
+const totals = new Map<string, number>();
 for (current = first; current <= (last ?? Number.MAX_SAFE_INTEGER); current++) {
   if (performance.now() > endsAtMs) break;
   lines = [];
   try {
-    const report = await simulateLog(current, trace);
-    totals.seeds++;
-    totals.records += report.records;
-    totals.crashes += report.crashes;
-    totals.faults += report.faults;
-    totals.compactions += report.compactions;
+    const report = await (values.streams ? simulateStream : simulateLog)(current, trace);
+    for (const [what, count] of Object.entries(report)) {
+      totals.set(what, (totals.get(what) ?? 0) + count);
+    }
   } catch (error) {
     fail(error);
   }
 }
-print(
-  `Seeds ${first}..${current - 1}: ${totals.records} records, ${totals.crashes} crashes, ` +
-    `${totals.faults} faults, ${totals.compactions} compactions; every promise was kept.`,
-);
+const counts = Array.from(totals, ([what, count]) => `${count} ${what}`).join(", ");
+print(`Seeds ${first}..${current - 1}: ${counts}; every promise was kept.`);
 process.exit(0);
 
 function rangeOf(
@@ -70,7 +70,9 @@ function trace(line: string): void {
 
 function fail(error: unknown): never {
   if (!values.verbose) for (const line of lines) print(line);
-  print(`\nSeed ${current} breaks a promise. Again: npm run simulate -- log --seed ${current}\n`);
+  print(
+    `\nSeed ${current} breaks a promise. Again: npm run simulate -- ${name} --seed ${current}\n`,
+  );
   print(inspect(error));
   process.exit(1);
 }

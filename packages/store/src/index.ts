@@ -49,6 +49,7 @@ export type {
   MetadataStore,
   MetadataValue,
 } from "./metadata/metadata-store.ts";
+export { streamOffsetRecords } from "./metadata/stream-offset-records.ts";
 export {
   type BindingRecord,
   bindingRecords,
@@ -80,12 +81,11 @@ export {
   virtualHostRecords,
 } from "./metadata/topology-records.ts";
 export {
-  chunkHeadBytes,
   isAfter,
   type LogPlace,
-  StreamChunk,
+  type StreamChunk,
   streamRecordHeadBytes,
 } from "./stream/stream-chunk.ts";
-export { StreamLog, type StreamRetention } from "./stream/stream-log.ts";
+export type { StreamLog, StreamRetention } from "./stream/stream-log.ts";
 export { StreamReader } from "./stream/stream-reader.ts";
-export { type StreamSizes, StreamStore } from "./stream/stream-store.ts";
+export { defaultStreamSizes, type StreamSizes, StreamStore } from "./stream/stream-store.ts";

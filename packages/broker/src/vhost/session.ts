@@ -57,7 +57,10 @@ export interface QueueDeclaration {
 }
 
 /** What decides whether a consumer may be added to a queue. */
-export type NewConsumer = Pick<ConsumerOptions, "exclusive" | "noAck" | "prefetch" | "arguments">;
+export type NewConsumer = Pick<
+  ConsumerOptions,
+  "tag" | "exclusive" | "noAck" | "prefetch" | "arguments"
+>;
 
 export interface BindingDeclaration {
   readonly source: string;

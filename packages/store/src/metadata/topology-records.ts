@@ -16,6 +16,7 @@
  *   "operator-policy"   vhost  name                                    the same
  *   "parameter"         vhost  component  name                         value
  *   "global-parameter"  name                                           value
+ *   "stream-offset"     stream  tag                                    see stream-offset-records.ts
  *   "counter"           "queue"                                        the highest queue id so far
  *   "default-data"                                                     true
  *

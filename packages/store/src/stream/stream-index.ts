@@ -20,6 +20,17 @@ export const indexHeadBytes = 64;
 const headWords = indexHeadBytes >>> 2;
 const entryNumbers = 3;
 
+/** What is to be known of a chunk that is in a file. */
+export interface ChunkFacts {
+  readonly firstOffset: number;
+  readonly endOffset: number;
+  readonly timestampMs: number;
+  readonly lastTimestampMs: number;
+  /** Where the log has its last record. */
+  readonly place: LogPlace;
+  readonly bytes: number;
+}
+
 /** What is known of a full segment without reading more than the head of its index. */
 export interface SegmentSummary {
   readonly bytes: number;
@@ -32,9 +43,16 @@ export interface SegmentSummary {
 
 export class StreamIndex {
   #entries = new Float64Array(16 * entryNumbers);
+  /** Blocks. */
   count = 0;
 
-  add(offset: number, timestampMs: number, position: number): void {
+  /** The next chunk of the segment, at that position: part of the last block, or of a new one. */
+  addChunk(chunk: ChunkFacts, position: number, blockBytes: number): void {
+    const isPart = this.count > 0 && position - this.positionAt(this.count - 1) < blockBytes;
+    if (!isPart) this.#add(chunk.firstOffset, chunk.timestampMs, position);
+  }
+
+  #add(offset: number, timestampMs: number, position: number): void {
     const at = this.count * entryNumbers;
     if (at === this.#entries.length) {
       const grown = new Float64Array(Math.max(at, entryNumbers) * 2);

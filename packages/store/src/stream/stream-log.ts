@@ -15,11 +15,11 @@
  * - The last segment is never removed, so that offsets are never used again.
  */
 
-import type { DiskFile } from "../disk/disk.ts";
+import { DiskError, type DiskFile } from "../disk/disk.ts";
 import { createAnew } from "../log/log-directory.ts";
 import { beforeAllPlaces, chunkBytesFor, type LogPlace, StreamChunk } from "./stream-chunk.ts";
 import type { StreamReader } from "./stream-reader.ts";
-import { chunkFacts, type StreamSegment } from "./stream-segment.ts";
+import type { StreamSegment } from "./stream-segment.ts";
 import type { StreamStore } from "./stream-store.ts";
 
 export interface StreamLogOptions {
@@ -45,11 +45,15 @@ export class StreamLog {
   readonly number: number;
   readonly #store: StreamStore;
   readonly segments: StreamSegment[];
+  /** Bytes in files. */
+  fileBytes = 0;
   /** Those in memory, the open one last. */
   readonly #chunks: StreamChunk[] = [];
   /** When each chunk's last record came. */
   readonly #lastTimes: number[] = [];
   #isOpen = false;
+  /** A segment was removed, and may come back over a power loss. */
+  #isRemovalUnsafe = false;
   #writing: Writing | undefined;
   #lastTimestampMs = 0;
   /** Readers that stand in chunks in memory. */
@@ -74,6 +78,7 @@ export class StreamLog {
     this.memoryOffset = this.endOffset;
     this.#lastTimestampMs = last?.lastTimestampMs ?? 0;
     this.segmentBytes = options.store.sizes.segmentBytes;
+    for (const { bytes } of this.segments) this.fileBytes += bytes;
   }
 
   get store(): StreamStore {
@@ -87,13 +92,6 @@ export class StreamLog {
   /** Where the message log has the last record that is in a file. */
   get lastPlace(): LogPlace {
     return this.segments.at(-1)?.place ?? beforeAllPlaces;
-  }
-
-  /** Bytes in files. */
-  get fileBytes(): number {
-    let bytes = 0;
-    for (const segment of this.segments) bytes += segment.bytes;
-    return bytes;
   }
 
   // Appending
@@ -151,6 +149,12 @@ export class StreamLog {
     return closed;
   }
 
+  /** Whether there is a closed chunk that ends no later than `endOffset`. */
+  hasClosedChunk(endOffset: number): boolean {
+    const count = this.#isOpen ? this.#chunks.length - 1 : this.#chunks.length;
+    return count > 0 && this.#chunks[0]!.endOffset <= endOffset;
+  }
+
   /** The chunk in memory that has the offset. */
   chunkOf(offset: number): StreamChunk | undefined {
     return this.#chunks.find((chunk) => offset < chunk.endOffset);
@@ -182,9 +186,11 @@ export class StreamLog {
       throw error;
     }
     for (const [i, chunk] of written.entries()) {
-      segment.addChunk(chunkFacts(chunk, this.#lastTimes[i]!));
+      const { firstOffset, endOffset, timestampMs, place, tail: bytes } = chunk;
+      const lastTimestampMs = this.#lastTimes[i]!;
+      segment.addChunk({ firstOffset, endOffset, timestampMs, lastTimestampMs, place, bytes });
     }
-    this.#store.noteFileBytes(written.reduce((sum, { tail }) => sum + tail, 0));
+    this.#noteFileBytes(written.reduce((sum, { tail }) => sum + tail, 0));
     this.#release(written.length);
     return written;
   }
@@ -225,6 +231,11 @@ export class StreamLog {
   /** Nothing is written to this file any more. */
   async #giveUp({ segment, file }: Writing): Promise<void> {
     this.#writing = undefined;
+    try {
+      await file.truncate(segment.bytes);
+    } catch (error) {
+      if (!(error instanceof DiskError)) throw error;
+    }
     await file.close();
     if (segment.bytes > 0) await segment.finish();
     else this.segments.splice(this.segments.indexOf(segment), 1);
@@ -244,19 +255,33 @@ export class StreamLog {
 
   // Retention
 
-  /** Removes the oldest segments that are more than the stream may keep. Returns how many. */
-  async retain(limits: StreamRetention, wallMs: number): Promise<number> {
-    let count = 0;
+  /**
+   * Removes the oldest segments that are more than the stream may keep, one after the other also on
+   * the disk, so that there is never one missing in between. Throws a DiskError, and can be called
+   * again then. Not to be called while it is under way.
+   */
+  async retain(limits: StreamRetention, wallMs: number): Promise<void> {
     while (this.segments.length > 1) {
       const oldest = this.segments[0]!;
       const isTooOld = oldest.lastTimestampMs < wallMs - limits.ageMaxMs;
-      if (!isTooOld && this.fileBytes <= limits.bytesMax) break;
+      if (!isTooOld && this.fileBytes <= limits.bytesMax) return;
+      await this.#syncRemoval();
       this.segments.shift();
-      count++;
-      await oldest.remove();
-      this.#store.noteFileBytes(-oldest.bytes);
+      try {
+        await oldest.remove();
+      } catch (error) {
+        this.segments.unshift(oldest);
+        throw error;
+      }
+      this.#noteFileBytes(-oldest.bytes);
+      this.#isRemovalUnsafe = true;
     }
-    return count;
+  }
+
+  async #syncRemoval(): Promise<void> {
+    if (!this.#isRemovalUnsafe) return;
+    await this.#store.disk.syncDirectory(this.#store.directory);
+    this.#isRemovalUnsafe = false;
   }
 
   /** When the oldest segment that may go will be too old. */
@@ -278,7 +303,8 @@ export class StreamLog {
 
   /** An offset before which nothing is as young as that; the first that may be. */
   async offsetBefore(timestampMs: number): Promise<number> {
-    const segment = this.segments.find((each) => each.lastTimestampMs >= timestampMs);
+    const { segments } = this;
+    const segment = segments.findLast((each) => each.firstTimestampMs < timestampMs) ?? segments[0];
     if (segment === undefined) return this.memoryOffset;
     const { index } = await segment.acquire();
     try {
@@ -301,8 +327,13 @@ export class StreamLog {
     this.#release(this.#chunks.length);
     await this.close();
     for (const segment of this.segments.splice(0)) {
+      this.#noteFileBytes(-segment.bytes);
       await segment.remove();
-      this.#store.noteFileBytes(-segment.bytes);
     }
+  }
+
+  #noteFileBytes(change: number): void {
+    this.fileBytes += change;
+    this.#store.noteFileBytes(change);
   }
 }

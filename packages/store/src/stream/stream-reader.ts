@@ -6,11 +6,12 @@
  *     while (reader.find()) { ...the record at `word` of `words`...; reader.step(); }
  *     if (reader.offset < log.endOffset) await reader.load();    and go on
  *
- * Whoever reads a block has its memory; `rest` gives it back until the reader goes on. A chunk that
- * turns out damaged is passed over and reported. This is a hot file.
+ * Whoever reads a block has its memory, and may lose it while it rests. A chunk that turns out
+ * damaged is passed over and reported. This is a hot file.
  */
 
 import type { DiskFile } from "../disk/disk.ts";
+import type { RestingReader } from "./read-memory.ts";
 import {
   chunkBytes,
   chunkCount,
@@ -42,7 +43,7 @@ interface Block {
   readonly bytes: number;
 }
 
-export class StreamReader {
+export class StreamReader implements RestingReader {
   readonly #log: StreamLog;
   /** Of the next record. */
   offset: number;
@@ -155,13 +156,14 @@ export class StreamReader {
 
   /** Brings what stands at `offset` into memory; for records that are not there any more, later. */
   async load(): Promise<void> {
-    const block = await (this.#ahead ?? this.#read(this.#position()));
+    const reading = this.#ahead ?? this.#read(this.#position());
     this.#ahead = undefined;
+    this.#dropBlock();
+    const block = await reading;
     if (this.#isEnded) {
       this.#give(block);
       return;
     }
-    this.#dropBlock();
     if (block === undefined) {
       this.#skipMissing();
       return;
@@ -192,7 +194,7 @@ export class StreamReader {
   }
 
   #readAhead(block: Block): void {
-    if (block.to >= block.segment.bytes) return;
+    if (block.to >= block.segment.bytes || !this.#log.store.readMemory.hasRoom) return;
     this.#ahead = this.#read({ segment: block.segment, from: block.to });
     this.#ahead.catch(() => undefined);
   }
@@ -202,12 +204,21 @@ export class StreamReader {
   ): Promise<Block | undefined> {
     if (position === undefined) return undefined;
     const { segment } = position;
+    const { readMemory } = this.#log.store;
+    await readMemory.begin();
+    try {
+      return await this.#readFrom(segment, position.from);
+    } finally {
+      readMemory.end();
+    }
+  }
+
+  async #readFrom(segment: StreamSegment, position: number): Promise<Block> {
     const { file, index } = await segment.acquire();
     try {
       this.#hold(segment);
-      const isNew = position.from < 0;
-      const block = isNew ? index.blockOf(this.offset) : index.blockAt(position.from);
-      const from = isNew ? index.positionAt(block) : position.from;
+      const block = position < 0 ? index.blockOf(this.offset) : index.blockAt(position);
+      const from = position < 0 ? index.positionAt(block) : position;
       const to = block + 1 < index.count ? index.positionAt(block + 1) : segment.bytes;
       return await this.#readBlock(segment, file, from, to);
     } finally {
@@ -222,14 +233,14 @@ export class StreamReader {
     to: number,
   ): Promise<Block> {
     const { store } = this.#log;
-    const slab = store.readPool.take(store.readSlabBytes(to - from));
+    const slab = store.readMemory.take(store.readSlabBytes(to - from));
     try {
       const length = await file.read(slab, 0, to - from, from);
       const words = wordsOf(slab);
       const bytes = this.#check(words, length, segment, from);
       return { segment, slab, words, from, to, bytes };
     } catch (error) {
-      store.readPool.give(slab);
+      store.readMemory.give(slab);
       throw error;
     }
   }
@@ -264,9 +275,20 @@ export class StreamReader {
 
   // Memory
 
-  /** Gives all memory back until the reader goes on. */
+  /** Nobody wants the next record for a while: its memory may be taken for others. */
   rest(): void {
-    if (this.#chunk === null) this.#giveUpBlocks();
+    if (this.#block !== null) this.#log.store.readMemory.noteResting(this);
+  }
+
+  /** To be called after a rest, before anything else. */
+  goOn(): void {
+    if (this.#block !== null) this.#log.store.readMemory.noteActive(this);
+  }
+
+  /** What was read is found in the file again. */
+  giveUpMemory(): void {
+    this.#giveUpBlocks();
+    this.#letGoOfSegment();
   }
 
   #giveUpBlocks(): void {
@@ -277,7 +299,8 @@ export class StreamReader {
   }
 
   close(): void {
-    this.rest();
+    this.#log.store.readMemory.noteActive(this);
+    this.#giveUpBlocks();
     if (this.#chunk !== null) this.#leaveChunk();
     this.#isEnded = true;
     this.#letGoOfSegment();
@@ -294,7 +317,7 @@ export class StreamReader {
   }
 
   #give(block: Block | undefined): void {
-    if (block !== undefined) this.#log.store.readPool.give(block.slab);
+    if (block !== undefined) this.#log.store.readMemory.give(block.slab);
   }
 
   #letGoOfSegment(): void {

@@ -6,29 +6,18 @@
  */
 
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
-import {
-  chunkBytes,
-  chunkCount,
-  chunkFirstOffset,
-  chunkHeadBytes,
-  chunkPlace,
-  chunkSyncedTo,
-  chunkTimestampMs,
-  isChunkData,
-  isChunkHead,
-  recordAgeWord,
-  wordsOf,
-} from "./stream-chunk.ts";
 import { indexHeadBytes, readSummary, type SegmentSummary } from "./stream-index.ts";
+import { scanChunks, scanUnsafeChunks } from "./stream-scan.ts";
 import type { StreamSegment } from "./stream-segment.ts";
 
-const windowBytes = 256 * 1024;
-
-/** The head of the segment's index, if it is whole and says that the segment ends where it must. */
+/**
+ * The head of the segment's index, if it is whole and says that the segment ends where it must. Of
+ * the last one, too: nothing has been appended to it since, and what may stand behind was given up.
+ */
 export async function findSummary(
   disk: Disk,
   segment: StreamSegment,
-  nextOffset: number,
+  nextOffset: number | undefined,
 ): Promise<SegmentSummary | undefined> {
   let file: DiskFile;
   try {
@@ -41,57 +30,46 @@ export async function findSummary(
     const head = Buffer.alloc(indexHeadBytes);
     await file.read(head, 0, head.length, 0);
     const summary = readSummary(head);
-    return summary?.endOffset === nextOffset ? summary : undefined;
+    const isRight = nextOffset === undefined || summary?.endOffset === nextOffset;
+    return isRight ? summary : undefined;
   } finally {
     await file.close();
   }
 }
 
-export interface ScannedSegment {
+export interface UnsafeTail {
   readonly fileBytes: number;
   /** What lies behind may never have reached the disk. */
   readonly syncedTo: number;
 }
 
-interface FoundChunk {
-  readonly position: number;
-  readonly firstOffset: number;
-  readonly endOffset: number;
-  readonly timestampMs: number;
-  readonly lastTimestampMs: number;
-  readonly place: { readonly segment: number; readonly unit: number };
-  readonly tail: number;
-  readonly syncedTo: number;
-}
-
-/**
- * Makes the segment's index from its chunks, up to `nextOffset`, where the next segment begins.
- * `isLast` checks what may not have been synced.
- */
-export async function scanSegment(
+/** Takes the chunks of a segment that another one follows, which begins with `nextOffset`. */
+export async function takeChunks(
   disk: Disk,
   segment: StreamSegment,
   stream: number,
   nextOffset: number,
-  isLast: boolean,
-): Promise<ScannedSegment> {
+): Promise<void> {
   const file = await disk.open(segment.chunksPath, "read");
   try {
-    const chunks: FoundChunk[] = [];
-    const window = new FileWindow(file);
-    let position = 0;
-    let offset = segment.firstOffset;
-    for (;;) {
-      const chunk = await readChunkHead(window, position, stream);
-      if (chunk === undefined || chunk.firstOffset !== offset) break;
-      if (chunk.endOffset > nextOffset || chunk.tail > window.fileBytes - position) break;
-      chunks.push(chunk);
-      position += chunk.tail;
-      offset = chunk.endOffset;
-    }
-    const whole = isLast ? await countWhole(window, chunks) : chunks.length;
-    for (const chunk of chunks.slice(0, whole)) segment.addChunk(chunk);
-    return { fileBytes: window.fileBytes, syncedTo: chunks[whole - 1]?.syncedTo ?? 0 };
+    const { chunks } = await scanChunks(file, stream, segment.firstOffset, nextOffset);
+    for (const chunk of chunks) segment.addChunk(chunk);
+  } finally {
+    await file.close();
+  }
+}
+
+/** Takes the whole chunks of the last segment. */
+export async function takeLastChunks(
+  disk: Disk,
+  segment: StreamSegment,
+  stream: number,
+): Promise<UnsafeTail> {
+  const file = await disk.open(segment.chunksPath, "read");
+  try {
+    const { chunks, fileBytes } = await scanUnsafeChunks(file, stream, segment.firstOffset);
+    for (const chunk of chunks) segment.addChunk(chunk);
+    return { fileBytes, syncedTo: chunks.at(-1)?.syncedTo ?? 0 };
   } finally {
     await file.close();
   }
@@ -104,7 +82,7 @@ export async function scanSegment(
 export async function makeSafe(
   disk: Disk,
   segment: StreamSegment,
-  { fileBytes, syncedTo }: ScannedSegment,
+  { fileBytes, syncedTo }: UnsafeTail,
 ): Promise<void> {
   const file = await disk.open(segment.chunksPath, "write");
   try {
@@ -115,78 +93,5 @@ export async function makeSafe(
     await file.sync();
   } finally {
     await file.close();
-  }
-}
-
-async function readChunkHead(
-  window: FileWindow,
-  position: number,
-  stream: number,
-): Promise<FoundChunk | undefined> {
-  const word = await window.find(position, chunkHeadBytes);
-  if (word < 0 || !isChunkHead(window.words, word, stream)) return undefined;
-  const { words } = window;
-  const firstOffset = chunkFirstOffset(words, word);
-  const timestampMs = chunkTimestampMs(words, word);
-  return {
-    position,
-    firstOffset,
-    endOffset: firstOffset + chunkCount(words, word),
-    timestampMs,
-    lastTimestampMs: timestampMs,
-    place: chunkPlace(words, word),
-    tail: chunkBytes(words, word),
-    syncedTo: chunkSyncedTo(words, word),
-  };
-}
-
-/** How many of the chunks are whole, given that all that was synced is. */
-async function countWhole(window: FileWindow, chunks: FoundChunk[]): Promise<number> {
-  const syncedTo = chunks.at(-1)?.syncedTo ?? 0;
-  for (let i = chunks.findLastIndex(({ position }) => position < syncedTo) + 1; ; i++) {
-    const chunk = chunks[i];
-    if (chunk === undefined) return chunks.length;
-    const word = await window.find(chunk.position, chunk.tail);
-    if (word < 0 || !isChunkData(window.words, word)) return i;
-    const lastTimestampMs = chunk.timestampMs + lastAge(window.words, word, chunk);
-    chunks[i] = { ...chunk, lastTimestampMs };
-  }
-}
-
-function lastAge(words: Int32Array, word: number, chunk: FoundChunk): number {
-  let at = word + (chunkHeadBytes >>> 2);
-  let age = 0;
-  for (let offset = chunk.firstOffset; offset < chunk.endOffset; offset++) {
-    age = words[at + recordAgeWord]!;
-    at += (words[at]! + 3) >>> 2;
-  }
-  return age;
-}
-
-/** Part of a file in memory, which moves along with what is looked for. */
-class FileWindow {
-  readonly #file: DiskFile;
-  #bytes = Buffer.allocUnsafeSlow(windowBytes);
-  words = wordsOf(this.#bytes);
-  #from = 0;
-  #to = 0;
-  fileBytes = 0;
-
-  constructor(file: DiskFile) {
-    this.#file = file;
-  }
-
-  /** The word of `words` that stands at this position with so many bytes behind it; or -1. */
-  async find(position: number, length: number): Promise<number> {
-    if (position < this.#from || position + length > this.#to) {
-      if (length > this.#bytes.length) {
-        this.#bytes = Buffer.allocUnsafeSlow(length);
-        this.words = wordsOf(this.#bytes);
-      }
-      this.fileBytes = await this.#file.size();
-      this.#from = position;
-      this.#to = position + (await this.#file.read(this.#bytes, 0, this.#bytes.length, position));
-    }
-    return position + length > this.#to ? -1 : (position - this.#from) >>> 2;
   }
 }

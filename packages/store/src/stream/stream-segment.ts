@@ -9,8 +9,9 @@
 import { join } from "node:path";
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
 import { createAnew, readWhole, writeSafely } from "../log/log-directory.ts";
-import { beforeAllPlaces, type LogPlace, type StreamChunk } from "./stream-chunk.ts";
-import { type SegmentSummary, StreamIndex } from "./stream-index.ts";
+import { beforeAllPlaces, type LogPlace } from "./stream-chunk.ts";
+import { type ChunkFacts, type SegmentSummary, StreamIndex } from "./stream-index.ts";
+import { scanChunks } from "./stream-scan.ts";
 
 const numberDigits = 10;
 const offsetDigits = 16;
@@ -33,6 +34,7 @@ export function parseSegmentFileName(name: string): SegmentFileName | undefined 
 export class StreamSegment {
   readonly firstOffset: number;
   readonly #disk: Disk;
+  readonly #stream: number;
   readonly #path: string;
   readonly #blockBytes: number;
   endOffset: number;
@@ -56,6 +58,7 @@ export class StreamSegment {
     blockBytes: number,
   ) {
     this.#disk = disk;
+    this.#stream = stream;
     this.firstOffset = firstOffset;
     this.endOffset = firstOffset;
     this.#blockBytes = blockBytes;
@@ -72,25 +75,14 @@ export class StreamSegment {
   }
 
   /** A chunk has been found or made safe at the end of the file. */
-  addChunk(chunk: {
-    readonly firstOffset: number;
-    readonly endOffset: number;
-    readonly timestampMs: number;
-    readonly lastTimestampMs: number;
-    readonly place: LogPlace;
-    readonly tail: number;
-  }): void {
+  addChunk(chunk: ChunkFacts): void {
     this.index ??= new StreamIndex();
-    const { index } = this;
-    const begun = index.count === 0 ? -1 : index.positionAt(index.count - 1);
-    if (begun < 0 || this.bytes - begun >= this.#blockBytes) {
-      index.add(chunk.firstOffset, chunk.timestampMs, this.bytes);
-    }
+    this.index.addChunk(chunk, this.bytes, this.#blockBytes);
     if (this.bytes === 0) this.firstTimestampMs = chunk.timestampMs;
     this.lastTimestampMs = chunk.lastTimestampMs;
     this.endOffset = chunk.endOffset;
     this.place = chunk.place;
-    this.bytes += chunk.tail;
+    this.bytes += chunk.bytes;
   }
 
   /** Takes over what the head of the index says. */
@@ -131,13 +123,34 @@ export class StreamSegment {
     this.#readers++;
     try {
       const file = await this.#open();
-      this.index ??= StreamIndex.decode(await readWhole(this.#disk, this.indexPath));
-      if (this.index === undefined) throw new DiskError("EBADMSG", "read", this.indexPath);
+      this.index ??= (await this.#readIndex()) ?? (await this.#makeIndex(file));
       return { file, index: this.index };
     } catch (error) {
       this.release();
       throw error;
     }
+  }
+
+  async #readIndex(): Promise<StreamIndex | undefined> {
+    try {
+      return StreamIndex.decode(await readWhole(this.#disk, this.indexPath));
+    } catch (error) {
+      if (error instanceof DiskError && error.code === "ENOENT") return undefined;
+      throw error;
+    }
+  }
+
+  /** The index file is damaged, or was never whole. */
+  async #makeIndex(file: DiskFile): Promise<StreamIndex> {
+    const index = new StreamIndex();
+    const { firstOffset, endOffset } = this;
+    const scan = await scanChunks(file, this.#stream, firstOffset, endOffset);
+    let position = 0;
+    for (const chunk of scan.chunks) {
+      index.addChunk(chunk, position, this.#blockBytes);
+      position += chunk.bytes;
+    }
+    return index;
   }
 
   #open(): Promise<DiskFile> {
@@ -167,13 +180,8 @@ export class StreamSegment {
 
   /** Removes the files; whoever has them open can go on reading. */
   async remove(): Promise<void> {
-    await this.#disk.remove(this.chunksPath);
+    // Without its index it is still whole, if that is how far it gets.
     await this.#disk.remove(this.indexPath);
+    await this.#disk.remove(this.chunksPath);
   }
-}
-
-/** What `addChunk` needs to know of a chunk in memory. */
-export function chunkFacts(chunk: StreamChunk, lastTimestampMs: number) {
-  const { firstOffset, endOffset, timestampMs, place, tail } = chunk;
-  return { firstOffset, endOffset, timestampMs, lastTimestampMs, place, tail };
 }

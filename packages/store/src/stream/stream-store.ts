@@ -5,10 +5,12 @@
  * not know are removed.
  */
 
+import { dirname, join } from "node:path";
 import type { Disk } from "../disk/disk.ts";
 import { SlabPool } from "../log/slab-pool.ts";
+import { ReadMemory } from "./read-memory.ts";
 import { StreamLog } from "./stream-log.ts";
-import { findSummary, makeSafe, scanSegment } from "./stream-recovery.ts";
+import { findSummary, makeSafe, takeChunks, takeLastChunks } from "./stream-recovery.ts";
 import { parseSegmentFileName, StreamSegment } from "./stream-segment.ts";
 
 /** How large the pieces of streams are. Tests make them small. */
@@ -19,12 +21,15 @@ export interface StreamSizes {
   readonly chunkBytes: number;
   /** About what is read at once. */
   readonly blockBytes: number;
+  /** What readers may have in memory, all together. */
+  readonly readMemoryBytes: number;
 }
 
 export const defaultStreamSizes: StreamSizes = {
   segmentBytes: 500_000_000,
   chunkBytes: 256 * 1024,
   blockBytes: 256 * 1024,
+  readMemoryBytes: 64 * 1024 * 1024,
 };
 
 export interface StreamStoreOptions {
@@ -50,6 +55,8 @@ const nobody: StreamListener = {
 
 /** Memory that is kept for the next chunk or block. */
 const spareBytesMax = 8 * 1024 * 1024;
+/** Enough to keep a disk busy. */
+const loadsMax = 16;
 const smallestSlabBytes = 8 * 1024;
 const middleSlabBytes = 64 * 1024;
 
@@ -58,7 +65,7 @@ export class StreamStore {
   readonly directory: string;
   readonly sizes: StreamSizes;
   readonly #chunkPool: SlabPool;
-  readonly readPool: SlabPool;
+  readonly readMemory: ReadMemory;
   #listener = nobody;
   /** Bytes in the files of all streams. */
   fileBytes = 0;
@@ -72,7 +79,8 @@ export class StreamStore {
     const { chunkBytes } = this.sizes;
     const chunkSizes = [smallestSlabBytes, middleSlabBytes, chunkBytes];
     this.#chunkPool = new SlabPool(spareBytesMax, chunkSizes);
-    this.readPool = new SlabPool(spareBytesMax, [this.readSlabBytes(0)]);
+    const { readMemoryBytes } = this.sizes;
+    this.readMemory = new ReadMemory(readMemoryBytes, loadsMax, this.readSlabBytes(0));
   }
 
   /** Finds the files of these streams, and removes all others. */
@@ -83,10 +91,11 @@ export class StreamStore {
     const store = new StreamStore(options);
     const { disk, directory } = store;
     await disk.makeDirectory(directory);
+    await disk.syncDirectory(dirname(directory));
     for (const name of await disk.list(directory)) {
       const file = parseSegmentFileName(name);
       if (file === undefined) continue;
-      if (!streams.has(file.stream)) await disk.remove(`${directory}/${name}`);
+      if (!streams.has(file.stream)) await disk.remove(join(directory, name));
       else if (file.kind === "chunks") store.#note(file.stream, file.firstOffset);
     }
     for (const [stream, segments] of store.#found) await store.#recover(stream, segments);
@@ -104,7 +113,7 @@ export class StreamStore {
     const whole: StreamSegment[] = [];
     for (const [i, segment] of segments.entries()) {
       const next = segments[i + 1]?.firstOffset;
-      const summary = next === undefined ? undefined : await findSummary(this.disk, segment, next);
+      const summary = await findSummary(this.disk, segment, next);
       if (summary !== undefined) {
         segment.restore(summary);
         segment.noteIndexed();
@@ -119,12 +128,13 @@ export class StreamStore {
   }
 
   async #scan(stream: number, segment: StreamSegment, next: number | undefined): Promise<void> {
-    const isLast = next === undefined;
-    const nextOffset = next ?? Number.POSITIVE_INFINITY;
-    const scanned = await scanSegment(this.disk, segment, stream, nextOffset, isLast);
-    if (segment.bytes === 0) return;
-    if (isLast) await makeSafe(this.disk, segment, scanned);
-    else await segment.finish();
+    if (next === undefined) {
+      const tail = await takeLastChunks(this.disk, segment, stream);
+      if (segment.bytes > 0) await makeSafe(this.disk, segment, tail);
+    } else {
+      await takeChunks(this.disk, segment, stream, next);
+      if (segment.bytes > 0) await segment.finish();
+    }
   }
 
   listen(listener: StreamListener): void {
@@ -134,6 +144,15 @@ export class StreamStore {
   newSegment(stream: number, firstOffset: number): StreamSegment {
     const { disk, directory, sizes } = this;
     return new StreamSegment(disk, directory, stream, firstOffset, sizes.blockBytes);
+  }
+
+  /** The highest segment of the message log that a place in what was found names. */
+  get lastLogSegment(): number {
+    let last = 0;
+    for (const segments of this.#found.values()) {
+      last = Math.max(last, segments.at(-1)?.place.segment ?? 0);
+    }
+    return last;
   }
 
   /** The log of a stream, with what was found of it. */

@@ -5,9 +5,10 @@
  */
 
 import type { Clock } from "@haremq/kernel";
-import { DiskError, MemoryDisk, StreamStore } from "@haremq/store";
+import { DiskError, MemoryDisk, type MetadataStore, StreamStore } from "@haremq/store";
 import type { MessageStore } from "../../message/message-store.ts";
 import type { QueueSpec } from "../queue.ts";
+import { StreamOffsets } from "./stream-offsets.ts";
 import { StreamQueue } from "./stream-queue.ts";
 
 /** Streams that write at the same time: enough to keep a disk busy. */
@@ -18,6 +19,7 @@ export interface StreamsOptions {
   readonly messages: MessageStore;
   /** Undefined without a data directory. */
   readonly store?: StreamStore | undefined;
+  readonly metadata?: MetadataStore | undefined;
   onDamage(description: string): void;
   /** A stream cannot be written; or, without an error, all can be again. */
   onFault(error: Error | undefined): void;
@@ -26,10 +28,11 @@ export interface StreamsOptions {
 export class Streams {
   readonly clock: Clock;
   readonly messages: MessageStore;
+  readonly offsets: StreamOffsets;
   readonly #options: StreamsOptions;
   #store: Promise<StreamStore> | StreamStore | undefined;
   readonly #open = new Set<StreamQueue>();
-  readonly #faulty = new Set<StreamQueue>();
+  readonly #faulty = new Set<object>();
   #nextMemoryNumber = 1;
   #writers = 0;
   readonly #waiting: (() => void)[] = [];
@@ -40,6 +43,7 @@ export class Streams {
     this.clock = options.clock;
     this.messages = options.messages;
     this.#store = options.store;
+    this.offsets = new StreamOffsets(options.clock, options.metadata);
     options.store?.listen({
       onMemory: (change) => this.#hold(change),
       onFiles: () => undefined,
@@ -95,18 +99,17 @@ export class Streams {
     }
   }
 
-  /** A stream cannot be written, or can be again. */
-  noteFault(queue: StreamQueue, error: DiskError | undefined): void {
+  /** A stream's writer cannot write, or can again. */
+  noteFault(writer: object, error: DiskError | undefined): void {
     const wasFaulty = this.#faulty.size > 0;
-    if (error !== undefined) this.#faulty.add(queue);
-    else this.#faulty.delete(queue);
+    if (error !== undefined) this.#faulty.add(writer);
+    else this.#faulty.delete(writer);
     if (wasFaulty !== this.#faulty.size > 0) this.#options.onFault(error);
   }
 
   /** A stream is gone; its files go when nothing is being done with them. */
   remove(queue: StreamQueue, removal: Promise<void>): void {
     this.#open.delete(queue);
-    this.noteFault(queue, undefined);
     const noted = removal
       .catch((error: unknown) => {
         // The next start removes what is left.
@@ -120,5 +123,6 @@ export class Streams {
   async close(): Promise<void> {
     for (const queue of this.#open) await queue.shutDown();
     await Promise.all(this.#removals);
+    await this.offsets.close();
   }
 }
