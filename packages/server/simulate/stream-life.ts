@@ -8,6 +8,7 @@ import {
   BrokerData,
   Consumer,
   type ConsumerSink,
+  Distributed,
   type DurableWaiter,
   distribute,
   InternalDatabase,
@@ -157,7 +158,9 @@ export class StreamLife implements DurableWaiter {
     const { messages } = this.broker;
     const queues = names.flatMap((name) => this.queue(name) ?? []);
     const published = this.#tell(message, queues);
-    if (distribute(messages, queues, viewOf(message))) {
+    messages.nowMs = this.clock.wallMs();
+    const outcome = distribute(messages, queues, viewOf(message));
+    if ((outcome & Distributed.Stored) !== 0) {
       this.#unconfirmed.push({ messages: published, position: messages.position });
       messages.awaitDurable(this);
     }

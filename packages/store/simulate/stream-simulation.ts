@@ -281,7 +281,8 @@ class StreamSimulation {
     this.#crashes++;
     this.#trace(powerLoss ? "power loss" : "crash");
     this.#disk = this.#disk.crash({ powerLoss });
-    this.#removed = this.#log.firstOffset;
+    const [oldest] = this.#log.segments;
+    this.#removed = oldest?.removal === undefined ? this.#log.firstOffset : oldest.endOffset;
     this.#writing = undefined;
     await this.#open();
   }

@@ -265,23 +265,22 @@ export class StreamLog {
       const oldest = this.segments[0]!;
       const isTooOld = oldest.lastTimestampMs < wallMs - limits.ageMaxMs;
       if (!isTooOld && this.fileBytes <= limits.bytesMax) return;
-      await this.#syncRemoval();
-      this.segments.shift();
-      try {
-        await oldest.remove();
-      } catch (error) {
-        this.segments.unshift(oldest);
-        throw error;
-      }
-      this.#noteFileBytes(-oldest.bytes);
-      this.#isRemovalUnsafe = true;
+      oldest.removal = this.#removeOldest(oldest).finally(() => {
+        oldest.removal = undefined;
+      });
+      await oldest.removal;
     }
   }
 
-  async #syncRemoval(): Promise<void> {
-    if (!this.#isRemovalUnsafe) return;
-    await this.#store.disk.syncDirectory(this.#store.directory);
-    this.#isRemovalUnsafe = false;
+  async #removeOldest(oldest: StreamSegment): Promise<void> {
+    if (this.#isRemovalUnsafe) {
+      await this.#store.disk.syncDirectory(this.#store.directory);
+      this.#isRemovalUnsafe = false;
+    }
+    await oldest.remove();
+    this.segments.shift();
+    this.#noteFileBytes(-oldest.bytes);
+    this.#isRemovalUnsafe = true;
   }
 
   /** When the oldest segment that may go will be too old. */

@@ -204,6 +204,11 @@ export class StreamReader implements RestingReader {
   ): Promise<Block | undefined> {
     if (position === undefined) return undefined;
     const { segment } = position;
+    if (segment.removal !== undefined) {
+      // Either it is gone then, or it is not.
+      await segment.removal.catch(() => undefined);
+      if (!this.#log.segments.includes(segment)) return undefined;
+    }
     const { readMemory } = this.#log.store;
     await readMemory.begin();
     try {

@@ -46,6 +46,8 @@ export class StreamSegment {
   /** In memory while the segment is being filled or read. */
   index: StreamIndex | undefined;
   isFull = false;
+  /** While it is being removed, which may fail. */
+  removal: Promise<void> | undefined;
   #isIndexed = false;
   #readers = 0;
   #opening: Promise<DiskFile> | undefined;
