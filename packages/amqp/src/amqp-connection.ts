@@ -58,6 +58,7 @@ import {
   protocolHeader,
   protocolHeaderBytes,
 } from "./protocol-header.ts";
+import { PublisherBlock } from "./publisher-block.ts";
 import { type CloseReply, refusalOf, shutdownReply } from "./reply.ts";
 
 /** The largest frame where none was agreed on: even then nobody may make us hold more. */
@@ -96,12 +97,10 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   #contentChannel: AmqpChannel | null = null;
 
   readonly #gate: InputGate;
-  #isBlocked = false;
   #isUnreadable = false;
 
   readonly #pending = new PendingWork();
-  /** Ends the listening for the end of a shortage, while the client is blocked by one. */
-  #stopAlarms: (() => void) | undefined;
+  readonly #block: PublisherBlock;
   readonly #closed: Promise<void>;
   #resolveClosed!: () => void;
 
@@ -116,6 +115,11 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.consumerTimeoutMs = context.settings.consumerTimeoutMs;
     this.#reader = new FrameReader(this, this.frameMax);
     this.#gate = new InputGate(socket, (chunk) => this.#onChunk(chunk));
+    this.#block = new PublisherBlock(
+      this.broker.alarms,
+      () => this.#onBlock(),
+      (isShortageOver) => this.#onUnblock(isShortageOver),
+    );
     this.#closed = new Promise((resolve) => {
       this.#resolveClosed = resolve;
     });
@@ -503,7 +507,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#state = "closing";
     this.#closeChannels();
     encodeConnectionClose(this.output, 0, reply);
-    this.#unblock();
+    this.#block.end();
     this.#closeTimer = this.broker.clock.schedule(closeTimeoutMs, () => this.#socket.destroy());
   }
 
@@ -558,7 +562,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#handshakeTimer?.cancel();
     this.#closeTimer?.cancel();
     this.#heartbeat?.stop();
-    this.#stopAlarms?.();
+    this.#block.forget();
     this.#closeChannels();
     this.output.close();
     this.#closeSession();
@@ -667,30 +671,20 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
   // Shortages
 
   onPublish(): void {
-    if (this.broker.alarms.active.size > 0 && !this.#isBlocked) this.#block();
+    this.#block.onPublish();
   }
 
   /** A client that publishes while the broker is short is told so, and not read. */
-  #block(): void {
-    this.#isBlocked = true;
-    this.#stopAlarms = this.broker.alarms.listen(() => this.#onAlarm());
+  #onBlock(): void {
     this.#reader.stop();
     this.#gate.block();
     if (!this.#wantsBlocked) return;
     encodeConnectionBlocked(this.output, 0, { reason: this.broker.alarms.reason });
   }
 
-  #onAlarm(): void {
-    if (this.broker.alarms.active.size > 0) return;
+  #onUnblock(isShortageOver: boolean): void {
     // Told first: what was held back may block it again, or end it.
-    if (this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
-    this.#unblock();
-  }
-
-  #unblock(): void {
-    if (!this.#isBlocked) return;
-    this.#isBlocked = false;
-    this.#stopAlarms?.();
+    if (isShortageOver && this.#wantsBlocked) encodeConnectionUnblocked(this.output, 0);
     this.#gate.unblock();
   }
 }

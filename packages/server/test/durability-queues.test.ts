@@ -1,6 +1,6 @@
 /**
  * Goal: what queues are asked besides keeping messages survives a restart: times to live run on,
- * priorities hold, returns are counted, dead letters and their sources are neither lost nor doubled.
+ * priorities hold, returns are counted, dead letters are neither lost nor doubled.
  */
 
 import assert from "node:assert/strict";

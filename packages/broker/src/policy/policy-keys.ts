@@ -153,6 +153,21 @@ const ownKeys: readonly PolicyKey[] = [
     choiceKey(`${prefix}cache-persistence`, "cache persistence", ["disk", "memory"]),
     textKey(`${prefix}deduplication-header`, "deduplication header"),
   ]),
+  integerKey("retry-attempts", "number of attempts", 1),
+  integerKey("retry-delay", "delay", 0),
+  {
+    name: "retry-delays",
+    check: checkThat(
+      (value) => Array.isArray(value) && value.every((each) => Number.isInteger(each) && each >= 0),
+      "is not a valid list of delays",
+    ),
+  },
+  {
+    name: "retry-factor",
+    check: checkThat((value) => typeof value === "number" && value >= 1, "is not a valid factor"),
+  },
+  integerKey("retry-delay-max", "delay", 0),
+  integerKey("retry-jitter", "percentage", 0, 100),
 ];
 
 const keysByName = new Map([...keys, ...ownKeys].map((key) => [key.name, key]));

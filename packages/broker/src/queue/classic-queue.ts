@@ -32,6 +32,8 @@ import type { PulledMessage, QueueCounts, QueueSpec, RestoredMessage } from "./q
 import type { DeathReason, QueueHost } from "./queue-host.ts";
 import { integerArgument, type QueueSettings, queueSettings } from "./queue-settings.ts";
 import { queueTypeOf } from "./queue-types.ts";
+import { RetrySchedule } from "./retry-schedule.ts";
+import { retryDelayMs } from "./retry-settings.ts";
 
 /** About a segment's worth of small messages. */
 const readAheadMessages = 16_384;
@@ -68,6 +70,9 @@ export class ClassicQueue implements OutboxOwner {
   readonly #expiry: ExpiryWatch;
   readonly #idle: IdleWatch;
   #outbox: DeadLetterOutbox | undefined;
+  /** Rejected messages that are tried again after a while. */
+  #retries: RetrySchedule | undefined;
+  #retryTurn = 0;
   /** How often messages have come back, by sequence number, if that matters. */
   #returns: Map<number, number> | undefined;
 
@@ -103,7 +108,8 @@ export class ClassicQueue implements OutboxOwner {
   }
 
   get keepsRejected(): boolean {
-    return this.settings.deadLetterExchange !== undefined;
+    const { deadLetterExchange, retry } = this.settings;
+    return deadLetterExchange !== undefined || retry !== undefined;
   }
 
   get readyCount(): number {
@@ -278,19 +284,23 @@ export class ClassicQueue implements OutboxOwner {
     else if (this.#returns !== undefined && this.#countReturn(handle, sequence)) {
       this.#leave(handle, sequence, "delivery_limit");
     } else {
-      this.#backlog.putBack(sequence, handle);
-      if (this.#isGoverned) this.#expiry.note(sequence);
+      this.#comeBack(handle, sequence);
     }
   }
 
   reject(handle: number, sequence: number): void {
     this.#unsettled--;
+    if (this.settings.retry !== undefined && this.#retriesLater(handle, sequence)) return;
     this.#leave(handle, sequence, "rejected");
   }
 
   purge(): number {
     const backlog = this.#backlog;
-    const count = backlog.length;
+    let count = backlog.length;
+    this.#retries?.takeAll((handle, sequence) => {
+      this.#settle(handle, sequence);
+      count++;
+    });
     while (backlog.length > 0) {
       const handle = backlog.firstHandle;
       this.#settle(handle, backlog.takeFirst());
@@ -400,7 +410,9 @@ export class ClassicQueue implements OutboxOwner {
     const { messageTtlMs, bytesMax, lengthMax, deliveryLimit } = settings;
     this.#idle.setLimit(settings.expiresMs);
     if (Number.isFinite(messageTtlMs) || Number.isFinite(bytesMax)) this.#keepFacts();
-    if (Number.isFinite(deliveryLimit) || this.keepsAll) this.#returns ??= new Map();
+    if (Number.isFinite(deliveryLimit) || this.keepsAll || settings.retry !== undefined) {
+      this.#returns ??= new Map();
+    }
     if (Number.isFinite(lengthMax) || this.#returns !== undefined) this.#isGoverned = true;
     if (this.#backlog.keepsFacts) this.#isGoverned = true;
     this.#expiry.setAnywhere(settings.expiresAnywhere);
@@ -522,6 +534,27 @@ export class ClassicQueue implements OutboxOwner {
     }
     this.#outbox ??= new DeadLetterOutbox(this, this.#host, this.#messages);
     this.#outbox.add(handle, reason);
+  }
+
+  /** Puts a rejected message aside for a later attempt; false if it has had all it gets. */
+  #retriesLater(handle: number, sequence: number): boolean {
+    const retry = this.settings.retry!;
+    const attempt = (this.#returns!.get(sequence) ?? 0) + 1;
+    if (attempt > retry.attempts || this.deleted) return false;
+    this.#returns!.set(sequence, attempt);
+    if (this.storeNumber !== 0) this.#messages.noteReturned(handle, this.storeNumber);
+    this.#retries ??= new RetrySchedule(
+      this.#host.clock,
+      (dueHandle, due) => this.#comeBack(dueHandle, due),
+      () => this.serve(),
+    );
+    this.#retries.add(handle, sequence, retryDelayMs(retry, attempt, this.#retryTurn++));
+    return true;
+  }
+
+  #comeBack(handle: number, sequence: number): void {
+    this.#backlog.putBack(sequence, handle);
+    this.#expiry.note(sequence);
   }
 
   /** Counts that a message has come back; whether it has once too often. */

@@ -10,7 +10,7 @@
 import { type FieldTable, fieldText } from "@haremq/wire";
 import { preconditionFailed, resourceText } from "../errors.ts";
 import { expirationMaxMs } from "../message/expiration.ts";
-import { erlangString } from "../vhost/field-text.ts";
+import { erlangString, fieldTypeName } from "../vhost/field-text.ts";
 import type { QueueDeclaration } from "../vhost/session.ts";
 import {
   type ArgumentCheck,
@@ -25,6 +25,7 @@ import {
 import { findQueueType, type QueueType, queueTypeOf, takesArgument } from "./queue-types.ts";
 
 const priorityMax = 255;
+const retryDelaysMax = 100;
 const segmentMaxBytes = 3_000_000_000;
 
 const checkNotNegative = integerCheck((value) =>
@@ -50,6 +51,27 @@ const checkPriorities = integerCheck((value) => {
   if (value < 0) return `{value_negative,${value}}`;
   return value > priorityMax ? `{max_value_exceeded,${value}}` : undefined;
 });
+
+const checkPercentage = integerCheck((value) => {
+  if (value < 0) return `{value_negative,${value}}`;
+  return value > 100 ? `{max_value_exceeded,${value}}` : undefined;
+});
+
+const checkDelays: ArgumentCheck = (field, args) => {
+  if (field.type !== "A") return `{unacceptable_type,${fieldTypeName(field.type)}}`;
+  if (field.value.length === 0 || field.value.length > retryDelaysMax) return "invalid_delays";
+  for (const each of field.value) {
+    const reason = checkTimeToLive(each, args);
+    if (reason !== undefined) return reason;
+  }
+  return undefined;
+};
+
+/** A number of any type, of at least 1. */
+const checkFactor: ArgumentCheck = (field) => {
+  const isNumber = isIntegerField(field) || field.type === "f" || field.type === "d";
+  return isNumber && Number(field.value) >= 1 ? undefined : "invalid_factor";
+};
 
 const checkQueueVersion = integerCheck((value) => {
   if (value < 0) return `{value_negative,${value}}`;
@@ -100,6 +122,14 @@ const argumentChecks = new Map<string, ArgumentCheck>([
   ],
   ["x-queue-version", checkQueueVersion],
   ["x-single-active-consumer", booleanCheck],
+  ["x-priority-ageing", checkPositive],
+  ["x-expire-anywhere", booleanCheck],
+  ["x-retry-attempts", checkPositive],
+  ["x-retry-delays", checkDelays],
+  ["x-retry-delay", checkTimeToLive],
+  ["x-retry-delay-max", checkTimeToLive],
+  ["x-retry-factor", checkFactor],
+  ["x-retry-jitter", checkPercentage],
   ["x-quorum-initial-group-size", checkPositive],
   ["x-max-age", checkMaxAge],
   ["x-stream-max-segment-size-bytes", checkNotNegative],

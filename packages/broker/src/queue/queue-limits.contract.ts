@@ -101,6 +101,7 @@ export function queueLimitsContract(
   describe(`${kind}: length`, () => lengthContract(check));
   describe(`${kind}: dead letters`, () => deadLetterContract(check));
   describe(`${kind}: deliveries`, () => deliveryContract(check));
+  describe(`${kind}: retries`, () => retryContract(check));
   describe(`${kind}: idleness`, () => idleContract(check));
 }
 
@@ -349,6 +350,84 @@ function deliveryContract(check: LimitTest): void {
       assert.equal(rig.queue.readyCount, 0);
     },
   );
+}
+
+const retries = { ...dlx, "x-retry-attempts": 3, "x-retry-delay": 100 };
+
+function retryContract(check: LimitTest): void {
+  const rejectFirst = (rig: LimitRig): void => {
+    const { handle, sequence } = rig.get()!;
+    rig.queue.reject(handle, sequence);
+  };
+
+  check(
+    "what is rejected comes back, later and later, and dies in the end",
+    retries,
+    async (rig) => {
+      rig.send("a");
+      for (const delayMs of [100, 200, 400]) {
+        rejectFirst(rig);
+        rig.pass(delayMs - 1);
+        assert.equal(rig.queue.readyCount, 0);
+        rig.pass(1);
+        assert.equal(rig.queue.readyCount, 1, `after ${delayMs} ms`);
+      }
+      rejectFirst(rig);
+      assert.equal(await rig.dead(), "rejected:a");
+    },
+  );
+
+  const listed = { "x-retry-attempts": 4, "x-retry-delays": [10, 30], "x-retry-delay-max": 20 };
+  check("a list says how long to wait, up to the longest", listed, (rig) => {
+    rig.send("a");
+    for (const delayMs of [10, 20, 20, 20]) {
+      rejectFirst(rig);
+      rig.pass(delayMs - 1);
+      assert.equal(rig.queue.readyCount, 0);
+      rig.pass(1);
+      assert.equal(rig.queue.readyCount, 1, `after ${delayMs} ms`);
+    }
+    rejectFirst(rig);
+    assert.equal(rig.messages.liveMessages, 0);
+  });
+
+  check("others do not wait for it, and it comes back to its place", retries, (rig) => {
+    rig.send("a", "b", "c");
+    rejectFirst(rig);
+    const b = rig.get()!;
+    assert.equal(b.body, "b");
+    rig.queue.acknowledge(b.handle, b.sequence);
+    rig.pass(100);
+    assert.equal(rig.drain(), "a c");
+  });
+
+  check("jitter takes what failed together apart", { ...retries, "x-retry-jitter": 50 }, (rig) => {
+    rig.send("a", "b", "c", "d");
+    for (let i = 0; i < 4; i++) rejectFirst(rig);
+    const counts = [49, 20, 15, 16].map((ms) => {
+      rig.pass(ms);
+      return rig.queue.readyCount;
+    });
+    assert.equal(counts[0], 0);
+    assert.ok(new Set(counts).size >= 3, counts.join());
+    assert.equal(counts[3], 4);
+  });
+
+  check("a policy can ask for it", {}, (rig) => {
+    rig.policy({ "retry-attempts": 1, "retry-delays": [5] });
+    rig.send("a");
+    rejectFirst(rig);
+    rig.pass(5);
+    assert.equal(rig.drain(), "a");
+  });
+
+  check("purging and deleting take what waits", retries, (rig) => {
+    rig.send("a");
+    rejectFirst(rig);
+    assert.equal(rig.queue.purge(), 1);
+    rig.send("b");
+    rejectFirst(rig);
+  });
 }
 
 function idleContract(check: LimitTest): void {

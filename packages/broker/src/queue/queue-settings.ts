@@ -6,6 +6,7 @@
 import { type FieldTable, fieldText } from "@haremq/wire";
 import type { EffectivePolicy } from "../policy/effective-policy.ts";
 import { isIntegerField } from "./argument-checks.ts";
+import { type RetrySettings, retrySettings } from "./retry-settings.ts";
 
 /** As in RabbitMQ 4. */
 const quorumDeliveryLimit = 20;
@@ -28,6 +29,8 @@ export interface QueueSettings {
   readonly deadLettersAtLeastOnce: boolean;
   /** How often a message may come back. */
   readonly deliveryLimit: number;
+  /** What is rejected is tried again, if it is. */
+  readonly retry: RetrySettings | undefined;
   /** Messages expire wherever they stand, not only when their turn comes. */
   readonly expiresAnywhere: boolean;
 }
@@ -46,16 +49,20 @@ export function queueSettings(args: FieldTable, policy: EffectivePolicy): QueueS
     deadLetterExchange: text("dead-letter-exchange"),
     deadLetterRoutingKey: text("dead-letter-routing-key"),
     deadLettersAtLeastOnce: text("dead-letter-strategy") === "at-least-once",
-    deliveryLimit: deliveryLimit(args, limit("delivery-limit")),
+    deliveryLimit: deliveryLimit(args, policy),
+    retry: retrySettings(args, policy),
     expiresAnywhere: isSet(args, policy, "expire-anywhere"),
   };
 }
 
 /** Quorum queues have a limit unless they are told to have none, by a negative number. */
-function deliveryLimit(args: FieldTable, given: number): number {
-  if (given < 0) return Number.POSITIVE_INFINITY;
+function deliveryLimit(args: FieldTable, policy: EffectivePolicy): number {
   const isQuorum = fieldText(args.get("x-queue-type")) === "quorum";
-  return isQuorum && given === Number.POSITIVE_INFINITY ? quorumDeliveryLimit : given;
+  const usual = isQuorum ? quorumDeliveryLimit : Number.POSITIVE_INFINITY;
+  const isGiven = args.has("x-delivery-limit") || policy.get("delivery-limit") !== undefined;
+  if (!isGiven) return usual;
+  const limits = [integerArgument(args, "delivery-limit"), integerOf(policy, "delivery-limit")];
+  return Math.min(...limits.map((limit) => (limit < 0 ? Number.POSITIVE_INFINITY : limit)));
 }
 
 /** An integer argument of a queue, Infinity if it has none. */

@@ -24,6 +24,17 @@ export interface QueueType {
   readonly consumerArguments: readonly string[];
 }
 
+/** Of HareMQ alone. */
+const ownArguments = [
+  "x-expire-anywhere",
+  "x-retry-attempts",
+  "x-retry-delays",
+  "x-retry-delay",
+  "x-retry-delay-max",
+  "x-retry-factor",
+  "x-retry-jitter",
+];
+
 const classic: QueueType = {
   name: "classic",
   module: "rabbit_classic_queue",
@@ -43,6 +54,8 @@ const classic: QueueType = {
     "x-single-active-consumer",
     "x-queue-type",
     "x-queue-master-locator",
+    "x-priority-ageing",
+    ...ownArguments,
   ],
   // RabbitMQ 4.x; 3.x refuses it on declaration, but ignores it on redeclaration.
   otherArguments: ["x-queue-leader-locator", "x-delivery-limit"],
@@ -70,6 +83,7 @@ const quorum: QueueType = {
     "x-delivery-limit",
     "x-message-ttl",
     "x-queue-leader-locator",
+    ...ownArguments,
   ],
   otherArguments: [],
   // RabbitMQ 4.x ignores x-cancel-on-ha-failover here; 3.x refuses it.
