@@ -11,7 +11,8 @@
  *
  * That is all of a short one. In a long one it is the front, which does not grow any more; what
  * comes behind it is packed, chunk by chunk, until its turn comes. Nothing is copied as it grows,
- * and what it costs is about what packed numbers cost.
+ * and what it costs is about what packed numbers cost. The front is no ring then, but begins at its
+ * first place, and its mask is -1: so it never has room for a push.
  *
  *   ┌────────────────┐  ┌────────┐ ┌────────┐ ┌────────┐  ┌────────────────┐
  *   │ front: a ring  │  │ packed │ │ packed │ │ packed │  │ back: an array │ <- push
@@ -38,8 +39,6 @@ export class FloatRing {
   #head = 0;
   /** Numbers in the front. There are none behind it while it is empty. */
   #frontLength = 0;
-  /** A push finds its place in the front if that is no longer than this: never if -1. */
-  #frontLast = -1;
   /** Numbers behind the front. */
   #behindLength = 0;
   /** The middle, each with CHUNK_LENGTH numbers. */
@@ -67,12 +66,13 @@ export class FloatRing {
   }
 
   push(value: number): void {
-    if (this.#frontLength > this.#frontLast) {
+    const length = this.#frontLength;
+    if (length > this.#mask) {
       this.#pushBeyond(value);
       return;
     }
-    this.#values[(this.#head + this.#frontLength) & this.#mask] = value;
-    this.#frontLength++;
+    this.#values[(this.#head + length) & this.#mask] = value;
+    this.#frontLength = length + 1;
   }
 
   /** Takes the oldest number out. */
@@ -80,7 +80,7 @@ export class FloatRing {
     if (this.#frontLength === 0) return Number.NaN;
     const value = this.#values[this.#head] as number;
     this.#head = (this.#head + 1) & this.#mask;
-    if (--this.#frontLength === 0 && this.#mask >= KEPT_CAPACITY) this.#refill();
+    if (--this.#frontLength === 0 && this.#values.length > KEPT_CAPACITY) this.#refill();
     return value;
   }
 
@@ -117,10 +117,9 @@ export class FloatRing {
   clear(): void {
     this.#head = 0;
     this.#frontLength = 0;
-    if (this.#mask < KEPT_CAPACITY) return;
+    if (this.#values.length <= KEPT_CAPACITY) return;
     this.#values = EMPTY;
     this.#mask = -1;
-    this.#frontLast = -1;
     this.#behindLength = 0;
     this.#packed = [];
     this.#unpackedAt = -1;
@@ -133,29 +132,31 @@ export class FloatRing {
   #pushBeyond(value: number): void {
     if (this.#backLength === this.#back.length) {
       if (this.#values.length < CHUNK_LENGTH) {
-        this.#grow();
+        this.#moveFront(Math.max(FIRST_CAPACITY, this.#values.length * 2));
         this.push(value);
         return;
       }
       if (this.#backLength === 0) this.#takeBack();
       else this.#packBack();
     }
+    if (this.#behindLength === 0) {
+      if (this.#head > 0) this.#moveFront(CHUNK_LENGTH);
+      this.#mask = -1;
+    }
     this.#back[this.#backLength++] = value;
     this.#behindLength++;
-    this.#frontLast = -1;
   }
 
-  #grow(): void {
+  /** Moves a full front to the beginning of a new one. */
+  #moveFront(capacity: number): void {
     const old = this.#values;
-    const capacity = old.length === 0 ? FIRST_CAPACITY : old.length * 2;
     const values = new Float64Array(capacity);
     values.set(old.subarray(this.#head));
     values.set(old.subarray(0, this.#head), old.length - this.#head);
     this.#values = values;
     this.#mask = capacity - 1;
-    this.#frontLast = capacity - 1;
     this.#head = 0;
-    if (capacity > KEPT_CAPACITY) this.#count(values.byteLength - this.#countedBytes);
+    this.#count(countedBytes(values) - countedBytes(old));
   }
 
   #takeBack(): void {
@@ -192,7 +193,7 @@ export class FloatRing {
       if (this.#unpackedAt >= 0) this.#unpackedAt--;
     }
     this.#behindLength -= this.#frontLength;
-    this.#frontLast = this.#behindLength === 0 ? this.#mask : -1;
+    this.#mask = this.#behindLength === 0 ? CHUNK_LENGTH - 1 : -1;
   }
 
   /** Unpacks a chunk of the middle, and packs the one that was unpacked before. */
@@ -220,6 +221,11 @@ export class FloatRing {
     this.#countedBytes += bytes;
     if (this.#memory !== undefined) this.#memory.bytes += bytes;
   }
+}
+
+/** What an empty ring may keep is not counted. */
+function countedBytes(values: Float64Array): number {
+  return values.length > KEPT_CAPACITY ? values.byteLength : 0;
 }
 
 function bytesOf(chunk: PackedNumbers | Float64Array): number {
