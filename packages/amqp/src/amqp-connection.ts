@@ -186,6 +186,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     if (this.#contentChannel !== null) {
       this.#contentChannel.publishPath.letGoOfChunk();
       this.#contentChannel = null;
+      this.#gate.slowDown(this.broker.messages.untilCaughtUp());
     }
     this.#pending.onInputRead();
     this.broker.watchMemory();

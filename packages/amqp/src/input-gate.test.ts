@@ -52,6 +52,43 @@ describe("InputGate", () => {
     });
   }
 
+  test("holds what comes until a promise is kept, and nothing for none", async () => {
+    const { gate, passed, socket } = harness();
+    gate.slowDown(undefined);
+    gate.receive(Buffer.from("a"));
+    let keep = (): void => {};
+    const promise = new Promise<void>((resolve) => {
+      keep = resolve;
+    });
+    gate.slowDown(promise);
+    assert.equal(gate.isReading, false);
+    gate.receive(Buffer.from("b"));
+    gate.block();
+    keep();
+    await promise;
+    assert.equal(passed(), "a");
+    gate.unblock();
+    assert.equal(passed(), "ab");
+    assert.equal(socket.isPaused, false);
+  });
+
+  test("stays shut when what it lets through has to wait again", async () => {
+    const keepers: (() => void)[] = [];
+    const { gate, passed } = harness((chunk, self) => {
+      self.slowDown(new Promise((resolve) => keepers.push(resolve)));
+      return chunk.length;
+    });
+    for (const text of "abc") gate.receive(Buffer.from(text));
+    assert.equal(passed(), "a");
+    keepers[0]!();
+    await new Promise(setImmediate);
+    gate.receive(Buffer.from("d"));
+    assert.equal(passed(), "abc", "what was held comes as one chunk");
+    keepers[1]!();
+    await new Promise(setImmediate);
+    assert.equal(passed(), "abcd");
+  });
+
   test("opens when the last of several holds has gone", () => {
     const { gate, passed, socket } = harness();
     for (const [close] of holds) gate[close]();

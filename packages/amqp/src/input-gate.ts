@@ -1,7 +1,8 @@
 /**
  * Lets chunks of a socket through to the frame reader, or holds them back: while a method is
  * carried out asynchronously (suspended), while the broker is short and the client publishes
- * (blocked), while the client does not read what it is sent (throttled). One per connection.
+ * (blocked), or publishes faster than the disk writes (slowed), while the client does not read what
+ * it is sent (throttled). One per connection.
  *
  * Invariants: chunks go through in the order in which they came, none is lost; what is held is
  * bounded by pausing the socket, which then fills the peer's window.
@@ -23,6 +24,7 @@ export class InputGate {
   #isSuspended = false;
   #isBlocked = false;
   #isThrottled = false;
+  #isSlowed = false;
   #isPaused = false;
   #isEnded = false;
   #held: Buffer | null = null;
@@ -85,6 +87,17 @@ export class InputGate {
     this.#goOn();
   }
 
+  /** Holds what comes until the promise is kept, if there is one. */
+  slowDown(until: Promise<void> | undefined): void {
+    if (until === undefined) return;
+    this.#isSlowed = true;
+    this.#pause();
+    void until.then(() => {
+      this.#isSlowed = false;
+      this.#goOn();
+    });
+  }
+
   /** Lets nothing through any more; the socket is drained so that its end is seen. */
   end(): void {
     this.#isEnded = true;
@@ -93,7 +106,7 @@ export class InputGate {
   }
 
   get #isOpen(): boolean {
-    return !this.#isSuspended && !this.#isBlocked && !this.#isThrottled;
+    return !this.#isSuspended && !this.#isBlocked && !this.#isThrottled && !this.#isSlowed;
   }
 
   #pass(chunk: Buffer): void {

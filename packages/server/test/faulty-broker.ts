@@ -9,7 +9,7 @@ import { AmqpListener, defaultAmqpSettings } from "@haremq/amqp";
 import { Broker, BrokerData, InternalDatabase, silentLogger } from "@haremq/broker";
 import { type Channel, type Connection, connect } from "@haremq/client";
 import { SeededRandom, VirtualClock } from "@haremq/kernel";
-import { FaultyDisk, PromptScheduler } from "@haremq/store";
+import { type DiskScheduler, FaultyDisk, PromptScheduler } from "@haremq/store";
 import { SimulatedMetadata } from "../simulate/simulated-metadata.ts";
 
 export interface FaultyBrokerOptions {
@@ -18,6 +18,7 @@ export interface FaultyBrokerOptions {
   readonly segmentBytes?: number;
   readonly memoryBytes?: number;
   readonly memoryBytesMax?: number;
+  readonly scheduler?: DiskScheduler;
 }
 
 const dataDirectory = "/data";
@@ -38,8 +39,8 @@ export class FaultyBroker {
   private constructor(options: FaultyBrokerOptions) {
     this.#options = options;
     const random = this.#random;
-    const { capacityBytes } = options;
-    this.disk = new FaultyDisk({ random, ...(capacityBytes && { capacityBytes }) });
+    const { capacityBytes, scheduler = new PromptScheduler() } = options;
+    this.disk = new FaultyDisk({ random, scheduler, ...(capacityBytes && { capacityBytes }) });
     this.metadata = new SimulatedMetadata({ random, scheduler: new PromptScheduler() });
   }
 

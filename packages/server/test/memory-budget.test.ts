@@ -5,7 +5,8 @@
 
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { FaultyBroker, PublishedMessages } from "./faulty-broker.ts";
+import type { DiskScheduler } from "@haremq/store";
+import { blocked, FaultyBroker, PublishedMessages } from "./faulty-broker.ts";
 
 const kib = 1024;
 const sizes = { segmentBytes: 64 * kib, memoryBytes: 256 * kib };
@@ -26,6 +27,67 @@ async function fill(broker: FaultyBroker, options: object): Promise<void> {
 function usedBytes(broker: FaultyBroker): number {
   return broker.broker.messages.usedBytes;
 }
+
+/** A disk that can be halted. */
+class HaltingScheduler implements DiskScheduler {
+  #isHalted = false;
+  #waiting: (() => void)[] = [];
+
+  defer(complete: () => void): void {
+    if (this.#isHalted) this.#waiting.push(complete);
+    else queueMicrotask(complete);
+  }
+
+  halt(): void {
+    this.#isHalted = true;
+  }
+
+  goOn(): void {
+    this.#isHalted = false;
+    for (const complete of this.#waiting.splice(0)) queueMicrotask(complete);
+  }
+}
+
+describe("a publisher that waits for nothing", () => {
+  for (const kind of ["durable", "transient"] as const) {
+    it(`is as fast as the disk, with ${kind} messages`, async (t) => {
+      const scheduler = new HaltingScheduler();
+      const broker = await FaultyBroker.start(t, { ...sizes, scheduler });
+      const { messages } = broker.broker;
+      const channel = await broker.open();
+      await channel.queueDeclare("q", { durable: true });
+      const deliveryMode = kind === "durable" ? 2 : 1;
+      const body = Buffer.alloc(kib);
+      scheduler.halt();
+      for (let i = 0; i < 5000; i++) channel.basicPublish("", "q", body, { deliveryMode });
+      await broker.pass(1000);
+      const heldBytes = messages.usedBytes;
+      // One chunk of the socket may come on top of what may wait.
+      const mostBytes = sizes.memoryBytes + 3 * sizes.segmentBytes + 64 * kib + fixedBytes;
+      assert.ok(heldBytes > sizes.memoryBytes && heldBytes <= mostBytes, `${heldBytes} bytes`);
+      assert.ok(messages.liveMessages < 1000);
+      assert.deepEqual([...broker.broker.alarms.active], []);
+      scheduler.goOn();
+      while (messages.liveMessages < 5000) await broker.pass(100);
+    });
+  }
+
+  it("is told when the disk fails while it is held up", async (t) => {
+    const scheduler = new HaltingScheduler();
+    const broker = await FaultyBroker.start(t, { ...sizes, scheduler });
+    const connection = await broker.connect();
+    const channel = await connection.openChannel();
+    await channel.queueDeclare("q", { durable: true });
+    const told = blocked(connection);
+    scheduler.halt();
+    const body = Buffer.alloc(kib);
+    for (let i = 0; i < 5000; i++) channel.basicPublish("", "q", body, { deliveryMode: 2 });
+    await broker.pass(1000);
+    broker.disk.faults.inject({ operations: ["sync"], fault: "EIO" });
+    scheduler.goOn();
+    assert.equal(await broker.passUntil(told), "low on disk");
+  });
+});
 
 describe("the memory of a backlog", () => {
   it("is that of its resident segments, and next to nothing for each message", async (t) => {

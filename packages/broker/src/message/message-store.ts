@@ -259,6 +259,11 @@ export class MessageStore {
     return { segment, unit };
   }
 
+  /** What publishers should wait for whose messages come faster than the disk takes them. */
+  untilCaughtUp(): Promise<void> | undefined {
+    return this.#durable?.untilCaughtUp();
+  }
+
   /** What a confirm of everything stored so far has to wait for. */
   get position(): number {
     return this.#log.position;

@@ -46,6 +46,8 @@ export interface DurableLogOptions {
   onDamage(description: string): void;
 }
 
+/** So many segments more than there is room for may wait for the disk before publishers have to. */
+const waitingSegments = 2;
 /** So many segments may stay in memory however much of it others take. */
 const leastSegments = 2;
 /** Spare memory beyond this would not make anything faster. */
@@ -60,6 +62,9 @@ export class DurableLog {
   readonly #compaction: Compaction;
   readonly #options: DurableLogOptions;
   readonly #quarantine: Quarantine;
+  readonly #waitingBytesMax: number;
+  /** Who waits for the disk to catch up. */
+  #waiting: (() => void)[] = [];
   #compactionTimer: Timer | undefined;
   #isClosed = false;
   recoveredRecords = 0;
@@ -94,7 +99,9 @@ export class DurableLog {
       budgetBytes: options.memoryBytes,
       shared: options.sharedMemory,
       leastBytes: leastSegments * sizes.segmentBytes,
+      onRelieved: () => this.#letGoOn(),
     });
+    this.#waitingBytesMax = waitingSegments * sizes.segmentBytes;
     this.#compaction = new Compaction(this.log, this.files, this.residency, disk);
   }
 
@@ -128,9 +135,31 @@ export class DurableLog {
     return this.residency.load(this.log.segmentOf(handle));
   }
 
+  /**
+   * Resolves once memory is free again that can only become so when the disk has caught up;
+   * undefined if there is no such shortage. Who appends without waiting for anything should wait
+   * for this, or the memory alarm will be all that stops it.
+   */
+  untilCaughtUp(): Promise<void> | undefined {
+    if (!this.#isBehind) return undefined;
+    return new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  get #isBehind(): boolean {
+    const { residency, files } = this;
+    if (this.#isClosed || residency.excessBytes <= this.#waitingBytesMax) return false;
+    return residency.isSpilling || files.isWriting;
+  }
+
+  #letGoOn(): void {
+    if (this.#waiting.length === 0 || this.#isBehind) return;
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
   #onChange(): void {
     if (this.#isClosed) return;
     this.residency.relieve();
+    this.#letGoOn();
     if (this.#compactionTimer !== undefined || !this.#compaction.isAnyDue) return;
     this.#compactIn(compactionDelayMs);
   }
@@ -148,6 +177,7 @@ export class DurableLog {
   async close(): Promise<void> {
     this.#isClosed = true;
     this.#compactionTimer?.cancel();
+    this.#letGoOn();
     this.residency.close();
     await this.#compaction.running;
     await this.files.close();

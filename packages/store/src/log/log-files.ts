@@ -95,6 +95,12 @@ export class LogFiles implements LogDisk {
     return this.#fault;
   }
 
+  /** Whether records are on their way to the disk, which can leave memory once they are there. */
+  get isWriting(): boolean {
+    if (this.#fault !== undefined) return false;
+    return this.#indexing !== undefined || this.#log.durablePosition < this.#log.position;
+  }
+
   // What the log tells us
 
   onAppend(segment: Segment): void {

@@ -7,6 +7,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SeededRandom } from "@haremq/kernel";
 import { directory, LogRig } from "../../test/log-rig.ts";
+import { WatchedDisk } from "../../test/watched-disk.ts";
+import type { FaultyDisk } from "../disk/faulty-disk.ts";
 
 /** Some full segments of four texts each, and their handles. */
 async function filled(segments: number, memorySegments: number): Promise<[LogRig, number[]]> {
@@ -53,6 +55,61 @@ test("segments make room for what others need, but for the least that a log need
   assert.equal(await fill(), 2 * 4096);
   otherBytes = 0;
   assert.equal(await fill(), 6 * 4096);
+});
+
+/** A log whose disk does not get on, with more in memory than there is room for. */
+async function overfull(operation: "sync" | "write"): Promise<[LogRig, () => void]> {
+  const watched: WatchedDisk[] = [];
+  const wrap = (disk: FaultyDisk): WatchedDisk => {
+    watched.push(new WatchedDisk(disk));
+    return watched.at(-1)!;
+  };
+  const rig = await LogRig.open({ memoryBytes: 4096, wrap });
+  assert.equal(rig.durable.untilCaughtUp(), undefined);
+  const goOn = watched[0]!.hold(operation, operation === "sync" ? /\.seg$/ : /spill/);
+  for (let i = 0; rig.log.stats.residentBytes < 4 * 4096; i++) {
+    if (operation === "sync") rig.append(textOf(i));
+    else rig.log.appendTransient(900);
+    await rig.turn();
+  }
+  return [rig, goOn];
+}
+
+for (const [operation, kind] of [
+  ["sync", "durable"],
+  ["write", "transient"],
+] as const) {
+  test(`who appends ${kind} records may wait until the disk has caught up`, async () => {
+    const [rig, goOn] = await overfull(operation);
+    const promise = rig.durable.untilCaughtUp();
+    assert.ok(promise);
+    let isKept = false;
+    void promise.then(() => {
+      isKept = true;
+    });
+    await rig.rest();
+    assert.equal(isKept, false);
+    goOn();
+    await rig.rest();
+    assert.equal(isKept, true);
+    assert.equal(rig.durable.untilCaughtUp(), undefined);
+  });
+}
+
+test("nobody waits for a disk that has failed, or for a log that is closed", async () => {
+  const [failing, goOn] = await overfull("sync");
+  const first = failing.durable.untilCaughtUp();
+  failing.disk.faults.inject({ operations: ["sync"], fault: "EIO" });
+  goOn();
+  await first;
+  assert.ok(failing.durable.files.fault);
+  assert.equal(failing.durable.untilCaughtUp(), undefined);
+  const [closing, goOnClosing] = await overfull("sync");
+  const second = closing.durable.untilCaughtUp();
+  const closed = closing.durable.close();
+  await second;
+  goOnClosing();
+  await closed;
 });
 
 test("what comes back is what left, whatever the order", async () => {

@@ -40,6 +40,8 @@ export interface ResidencyOptions {
   readonly shared?: SharedMemory | undefined;
   /** ...but not less than this. */
   readonly leastBytes: number;
+  /** Something may have left. */
+  onRelieved(): void;
 }
 
 /** Memory for more than segments. */
@@ -75,7 +77,7 @@ export class Residency {
    */
   relieve(wanted?: Segment): void {
     if (this.#isSpilling) return;
-    while (this.#log.pool.takenBytes > this.#budgetBytes) {
+    while (this.excessBytes > 0) {
       const segment = this.#coldest(wanted);
       if (segment === undefined) return;
       if (segment.durability === "transient" && segment.spillPath === undefined) {
@@ -84,6 +86,7 @@ export class Residency {
           this.#isSpilling = false;
           if (isDone) this.relieve();
           else this.#spillLater();
+          this.#options.onRelieved();
         });
         return;
       }
@@ -102,6 +105,16 @@ export class Residency {
 
   close(): void {
     this.#spillTimer?.cancel();
+  }
+
+  /** Memory of segments beyond the budget, which is more than there was room for. */
+  get excessBytes(): number {
+    return this.#log.pool.takenBytes - this.#budgetBytes;
+  }
+
+  /** Whether something is being written that will leave then. */
+  get isSpilling(): boolean {
+    return this.#isSpilling;
   }
 
   get #budgetBytes(): number {
