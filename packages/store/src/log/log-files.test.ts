@@ -320,6 +320,23 @@ test("until the new file is whole, the one that was given up stays", async () =>
   }
 });
 
+test("also if writing fails again when only a part of it is in the new one", async () => {
+  const rig = await LogRig.open({ sizes: { roundBytes: 512 } });
+  const texts = Array.from({ length: 10 }, (_, i) => `${i}`.repeat(200));
+  for (const text of texts) rig.append(text);
+  await rig.rest();
+  const { faults } = rig.disk;
+  faults.inject({ operations: ["sync"], path: /seg$/, fault: "EIO", times: 1 });
+  faults.inject({ operations: ["write"], path: /1\.seg$/, fault: "EIO", skip: 2 });
+  rig.append("last");
+  await rig.rest();
+  assert.equal(rig.log.segments[0]!.syncedTo > 0, true, "the new file has something");
+  assert.deepEqual(await rig.files("seg"), ["00000001.0.seg", "00000001.1.seg"]);
+  faults.clear();
+  await rig.restart(true);
+  assert.deepEqual((await rig.textsOf(1)).slice(0, 10), texts);
+});
+
 test("a write that has failed is done again in the same file", async () => {
   const rig = await LogRig.open();
   rig.append("before");

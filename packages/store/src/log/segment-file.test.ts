@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { kindAndTargets, RecordKind } from "./record.ts";
+import { kindAndTargets, noQueue, RecordKind } from "./record.ts";
 import {
   decodeSettlements,
   encodeSettlements,
@@ -61,6 +61,13 @@ const someEntries: Entry[] = [
   { unit: 0, bytes: 40, kind: RecordKind.Message, noted: [-5, 1, 2], queues: [7] },
   { unit: 5, bytes: 64, kind: RecordKind.Message, noted: [9, 0, -1], queues: [7, 8, 9] },
 ];
+
+test("an index leaves out the queues that have settled a record", () => {
+  const queues = [noQueue, 7, noQueue, 8];
+  const bytes = encodeIndex([{ ...someEntries[0]!, queues }, someEntries[1]!], 200, false);
+  const read = entriesOf(SegmentIndex.read(bytes)!);
+  assert.deepEqual(read, [{ ...someEntries[0]!, queues: [7, 8] }, someEntries[1]]);
+});
 
 const pairs = fc.array(fc.tuple(fc.nat(), fc.nat()), { minLength: 1, maxLength: 20 });
 
