@@ -94,7 +94,7 @@ export class LogLife {
       },
     });
     this.#durable = durable;
-    const mayBeDamaged = model.mayLackAnything;
+    const mayBeDamaged = model.mayLackAnything || model.mayStayDamaged;
     model.recover(recovered, durable.log.position);
     for (const { id, queue, handle, wasDelivered } of recovered) {
       const target = model.records[id]!.targets.find((each) => each.queue === queue)!;

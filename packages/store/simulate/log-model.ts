@@ -78,6 +78,8 @@ export class LogModel {
   #isForgetful = false;
   /** The power has gone at a level that promises nothing then. */
   mayLackAnything = false;
+  /** What was damaged then is so until it has been written anew. */
+  mayStayDamaged = false;
 
   append(length: number, queues: readonly number[], group?: ModelGroup): ModelRecord {
     const targets: ModelTarget[] = [];
@@ -141,6 +143,7 @@ export class LogModel {
 
   /** The log is at rest: whatever was settled has been noted. */
   onRest(): void {
+    this.mayStayDamaged = false;
     if (this.#isForgetful) return;
     for (const target of this.#allTargets()) if (target.state === "settled") target.isNoted = true;
     this.#deliveredNoted = new Map(this.#delivered);
@@ -164,7 +167,8 @@ export class LogModel {
   recover(recovered: readonly Recovered[], position: number): void {
     const found = this.#readFound(recovered);
     const isFound = (target: ModelTarget): boolean => found.has(target);
-    if (!this.mayLackAnything) this.#judge(isFound);
+    if (this.mayLackAnything) this.mayStayDamaged = true;
+    else this.#judge(isFound);
     this.mayLackAnything = false;
     for (const target of this.#allTargets()) this.#accept(target, isFound(target));
     this.#durablePosition = 0;

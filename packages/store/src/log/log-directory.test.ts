@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { SeededRandom } from "@haremq/kernel";
+import { WatchedDisk } from "../../test/watched-disk.ts";
 import { FaultyDisk } from "../disk/faulty-disk.ts";
 import { createAnew, LogDirectory, readWhole, writeSafely } from "./log-directory.ts";
 
@@ -34,21 +35,43 @@ test("what was removed after something else is never missing while that is there
   assert.deepEqual([...outcomes].sort(), ["", "abc", "bc", "c"]);
 });
 
-test("a removal waits for a sync that has begun after the other removal, not before", async () => {
-  const disk = await withFiles(1, ["a", "b"]);
+/** A directory whose first sync is under way until the function is called. */
+async function whileSyncing(
+  names: readonly string[],
+): Promise<{ disk: WatchedDisk; directory: LogDirectory; finish(): Promise<void> }> {
+  const disk = new WatchedDisk(await withFiles(1, names));
   const directory = new LogDirectory(disk, path);
+  const letSync = disk.hold("syncDirectory", /log$/);
+  const syncing = directory.sync();
+  const finish = (): Promise<void> => {
+    letSync();
+    return syncing;
+  };
+  return { disk, directory, finish };
+}
+
+test("a removal waits for a sync that has begun after the other removal, not before", async () => {
+  const { disk, directory, finish } = await whileSyncing(["a", "b"]);
   const first = directory.removeRecords([`${path}/a`], 1);
   directory.remove([`${path}/b`], 1, first);
-  // This one begins before, and ends after.
-  const syncing = directory.sync();
   await directory.sweep();
-  await syncing;
+  await finish();
   await directory.sweep();
   assert.deepEqual(await disk.list(path), ["b"]);
   await directory.sync();
   await directory.sweep();
   assert.deepEqual(await disk.list(path), []);
   assert.equal(directory.hasRemovals, false);
+});
+
+test("a new name waits for a sync that has begun after it, not before", async () => {
+  const { disk, directory, finish } = await whileSyncing([]);
+  await (await directory.create(`${path}/a`)).close();
+  await finish();
+  await directory.syncCreations();
+  assert.equal(disk.doneLike("syncDirectory").length, 2);
+  await directory.syncCreations();
+  assert.equal(disk.doneLike("syncDirectory").length, 2);
 });
 
 test("what cannot be removed is tried again, and told", async () => {
