@@ -372,3 +372,87 @@ test("what is remembered counts as memory, is bounded, and goes with its exchang
     await own.stop();
   }
 });
+
+describe("a deduplicating queue", () => {
+  async function withQueue(args: Record<string, unknown> = { [type]: true }) {
+    const connection = await broker.open();
+    const queue = `deduplicating-${++exchanges}`;
+    connection.send(1, "queue.declare", { queue, arguments: FieldTable.from(args) });
+    await roundTrip(connection);
+    const send = (body: string, key: unknown): void =>
+      publish(connection, queue, body, {
+        mandatory: true,
+        properties: headers({ [keyHeader]: key }),
+      });
+    return { connection, queue, send };
+  }
+
+  test("has each key once, confirms the others and does not return them", async () => {
+    const { connection, queue, send } = await withQueue();
+    connection.send(1, "confirm.select");
+    send("1", "a");
+    send("2", "a");
+    send("3", "b");
+    await connection.waitUntil(() => acknowledged(connection) === 3);
+    assert.deepEqual(await drain(connection, queue), ["1", "3"]);
+    send("4", "a");
+    assert.deepEqual(await drain(connection, queue), ["4"]);
+    assert.ok(!trace(connection).includes("basic.return"));
+    assert.ok(!trace(connection).includes("basic.nack"));
+  });
+
+  test("has it until its message is acknowledged", async () => {
+    const { connection, queue, send } = await withQueue();
+    send("1", "a");
+    connection.send(1, "basic.get", { queue });
+    await connection.waitForMethod("basic.get-ok");
+    send("2", "a");
+    connection.send(1, "basic.nack", { deliveryTag: 1, requeue: true });
+    send("3", "a");
+    assert.deepEqual(await drain(connection, queue), ["r1"]);
+    send("4", "a");
+    assert.deepEqual(await drain(connection, queue), ["4"]);
+  });
+
+  test("goes by the header that it is told", async () => {
+    const { connection, queue, send } = await withQueue({ [type]: true, [keyHeader]: "id" });
+    for (const body of ["1", "2"]) send(body, "a");
+    for (const body of ["3", "4"])
+      publish(connection, queue, body, { properties: headers({ id: 1 }) });
+    assert.deepEqual(await drain(connection, queue), ["1", "2", "3"]);
+  });
+
+  test("lets a key go with a message that expires or is one too many", async () => {
+    const args = { [type]: true, "x-message-ttl": 1000, "x-max-length": 2 };
+    const { connection, queue, send } = await withQueue(args);
+    for (const key of ["a", "b", "c"]) send(`${key}1`, key);
+    send("a2", "a");
+    send("c2", "c");
+    await roundTrip(connection);
+    broker.clock.advance(1000);
+    for (const key of ["c", "a"]) send(`${key}3`, key);
+    assert.deepEqual(await drain(connection, queue), ["c3", "a3"]);
+  });
+
+  test("may be full, and takes what it has for confirmed", async () => {
+    const args = { [type]: true, "x-max-length": 1, "x-overflow": "reject-publish" };
+    const { connection, queue, send } = await withQueue(args);
+    connection.send(1, "confirm.select");
+    for (const key of ["a", "a", "b"]) send(key, key);
+    await connection.waitForMethod("basic.nack");
+    await roundTrip(connection);
+    assert.equal(acknowledged(connection), 2);
+    assert.deepEqual(await drain(connection, queue), ["a"]);
+    send("b", "b");
+    assert.deepEqual(await drain(connection, queue), ["b"]);
+  });
+
+  test("does in a transaction what it does without", async () => {
+    const { connection, queue, send } = await withQueue();
+    connection.send(1, "tx.select");
+    for (const body of ["1", "2"]) send(body, "a");
+    connection.send(1, "tx.commit");
+    await connection.waitForMethod("tx.commit-ok");
+    assert.deepEqual(await drain(connection, queue), ["1"]);
+  });
+});

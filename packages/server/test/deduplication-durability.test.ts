@@ -195,3 +195,60 @@ it("what is forgotten leaves nothing in the log", async (t) => {
   await broker.crash(false);
   assert.equal(broker.broker.messages.liveMessages, 0);
 });
+
+describe("a deduplicating queue", () => {
+  async function withQueue(t: Parameters<typeof FaultyBroker.start>[0], options: Given = {}) {
+    const broker = await FaultyBroker.start(t, options);
+    const channel = await broker.open();
+    const args = { "x-message-deduplication": true, ...options.args };
+    await channel.queueDeclare("q", { durable: true, arguments: args });
+    await channel.exchangeDeclare("x", "fanout", { durable: true });
+    await channel.queueBind("q", "x", "");
+    return broker;
+  }
+
+  for (const powerLoss of [false, true]) {
+    it(`has each key once after ${powerLoss ? "a power loss" : "a crash"}`, async (t) => {
+      const broker = await withQueue(t);
+      const channel = await publisher(broker);
+      for (const key of ["a", "b"]) await broker.passUntil(send(channel, `${key}1`, key));
+      const other = await broker.open();
+      assert.ok((await other.basicGet("q")) !== undefined);
+      await broker.crash(powerLoss);
+      const again = await publisher(broker);
+      for (const key of ["a", "b", "c"]) await broker.passUntil(send(again, `${key}2`, key));
+      assert.deepEqual(await left(broker), ["a1", "b1", "c2"]);
+      for (const key of ["a", "b"]) await broker.passUntil(send(again, `${key}3`, key));
+      assert.deepEqual(await left(broker), ["a3", "b3"]);
+    });
+  }
+
+  it("takes the retry of what was lost", async (t) => {
+    for (let skip = 0; skip < 6; skip++) {
+      const broker = await withQueue(t);
+      broker.disk.faults.inject({ operations: ["write", "sync"], fault: "EIO", skip });
+      const channel = await publisher(broker);
+      for (const key of ["a", "b"]) void send(channel, key, key);
+      await broker.pass(1);
+      broker.disk.faults.clear();
+      await broker.crash(true);
+      const again = await publisher(broker);
+      for (const key of ["a", "b"]) await broker.passUntil(send(again, key, key));
+      assert.deepEqual(await left(broker), ["a", "b"], `after ${skip} operations`);
+    }
+  });
+
+  it("reads its keys from many segments, with memory for few of them", async (t) => {
+    const broker = await withQueue(t, { segmentBytes: 16 * 1024, memoryBytes: 48 * 1024 });
+    const channel = await publisher(broker);
+    const body = "m".repeat(1000);
+    const keys = Array.from({ length: 300 }, (_, key) => key);
+    await broker.passUntil(Promise.all(keys.map((key) => send(channel, body, key))));
+    await broker.crash(true);
+    const again = await publisher(broker);
+    await broker.passUntil(Promise.all(keys.map((key) => send(again, "again", key))));
+    await broker.passUntil(send(again, "new", "new"));
+    assert.equal(broker.broker.vhost("/")?.queue("q")?.readyCount, 301);
+    assert.equal((await left(broker)).length, 301);
+  });
+});

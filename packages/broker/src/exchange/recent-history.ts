@@ -13,7 +13,7 @@ import type { FieldTable } from "@haremq/wire";
 import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { MessageView } from "../message/message-view.ts";
-import { distribute } from "../queue/distribute.ts";
+import { distribute, tellArrival } from "../queue/distribute.ts";
 import type { Queue } from "../queue/queue.ts";
 import { erlangTerm } from "../vhost/field-text.ts";
 import type { Binding } from "./binding.ts";
@@ -132,10 +132,12 @@ class RecentHistory implements RunningFeature, MessageKeeper {
       const { headers } = properties;
       const routingKeys = [addressOf(view).routingKey, ...carbonCopiesIn(headers)];
       const message = { routingKeys, headers, view };
-      const { queues, keepers } = this.#topology.pass(destination as Exchange, message);
+      const passage = this.#topology.pass(destination as Exchange, message);
+      const { queues, keepers, receipts, isRouted } = passage;
       // Where bindings lead back here, it is not remembered once more.
       const others = keepers.filter((keeper) => keeper !== this);
-      distribute(messages, queues, view, RecordKind.Message, others);
+      const outcome = distribute(messages, queues, view, RecordKind.Message, others);
+      if (isRouted) tellArrival(receipts, outcome);
     }
     messages.unpin(handle);
   }

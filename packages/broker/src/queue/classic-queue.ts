@@ -16,6 +16,7 @@ import { DeliveryNote } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
 import { QueueConsumers } from "../consumer/queue-consumers.ts";
+import { QueueKeys } from "../deduplication/queue-keys.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { expirationOf, noTerms } from "../message/message-terms.ts";
 import { MessageView, unstored } from "../message/message-view.ts";
@@ -75,6 +76,8 @@ export class ClassicQueue implements OutboxOwner {
   #retryTurn = 0;
   /** How often messages have come back, by sequence number, if that matters. */
   #returns: Map<number, number> | undefined;
+  /** What no second message may have, if the queue is to know duplicates. */
+  #keys: QueueKeys | undefined;
 
   #published = 0;
   #delivered = 0;
@@ -183,7 +186,12 @@ export class ClassicQueue implements OutboxOwner {
     }
     this.#expiry.note(sequence);
     if (message.returns > 0) this.#returns?.set(sequence, message.returns);
+    this.#keys?.noteUnread(sequence, handle);
     if (this.#isGoverned) this.#expiry.arm();
+  }
+
+  ready(): Promise<void> | undefined {
+    return this.#keys?.read(this.#messages);
   }
 
   subscribe(consumer: Consumer): void {
@@ -314,7 +322,9 @@ export class ClassicQueue implements OutboxOwner {
     this.#expiry.stop();
     this.#consumers.cancelAll();
     this.#outbox?.dropAll();
-    return this.purge();
+    const dropped = this.purge();
+    this.#keys?.clear();
+    return dropped;
   }
 
   drop(handle: number): void {
@@ -332,7 +342,7 @@ export class ClassicQueue implements OutboxOwner {
       if (view.handle !== unstored && this.storeNumber !== 0) {
         this.#settle(this.#messages.keep(view), sequence);
       } else if (this.#isGoverned) {
-        this.#backlog.settled(sequence);
+        this.#forget(sequence);
       }
       return;
     }
@@ -375,6 +385,7 @@ export class ClassicQueue implements OutboxOwner {
   #forget(sequence: number): void {
     this.#backlog.settled(sequence);
     this.#returns?.delete(sequence);
+    this.#keys?.forget(sequence);
   }
 
   /**
@@ -415,6 +426,7 @@ export class ClassicQueue implements OutboxOwner {
     }
     if (Number.isFinite(lengthMax) || this.#returns !== undefined) this.#isGoverned = true;
     if (this.#backlog.keepsFacts) this.#isGoverned = true;
+    this.#knowDuplicates(settings.deduplicationHeader);
     this.#expiry.setAnywhere(settings.expiresAnywhere);
     if (this.#isGoverned) this.#enforceLimits();
   }
@@ -451,7 +463,26 @@ export class ClassicQueue implements OutboxOwner {
     if (!this.deleted) this.#enforceLimits();
   }
 
+  /** By this header, or not at all; of the messages that are there, too. */
+  #knowDuplicates(header: string | undefined): void {
+    if (header === this.#keys?.header) return;
+    this.#keys?.clear();
+    this.#keys = undefined;
+    if (header === undefined) return;
+    const keys = new QueueKeys(header, this.#messages.memory.positions);
+    this.#keys = keys;
+    this.#isGoverned = true;
+    this.#backlog.forEach((sequence, handle) => {
+      keys.noteUnread(sequence, handle);
+    });
+    void keys.read(this.#messages, () => nextTurn(this.#host.clock));
+  }
+
   #publishGoverned(view: MessageView): boolean {
+    if (this.#keys !== undefined && this.#isDuplicate(this.#keys, view)) {
+      this.#turnAway(view);
+      return true;
+    }
     this.#published++;
     if (this.isFull(view.bodyLength)) {
       this.#refuse(view);
@@ -462,17 +493,27 @@ export class ClassicQueue implements OutboxOwner {
     if (backlog.length === 0 || this.#refreshesToNothing()) {
       const consumer = this.#consumers.next();
       if (consumer !== null) {
-        this.#handOver(consumer, view, backlog.pass(view.terms, fact));
+        const sequence = backlog.pass(view.terms, fact);
+        this.#keys?.add(sequence);
+        this.#handOver(consumer, view, sequence);
         return true;
       }
     }
     const { terms } = view;
     const sequence = backlog.push(this.#messages.keep(view), terms, fact);
     if (!this.#isGoverned) return true;
+    this.#keys?.add(sequence);
     this.#expiry.note(sequence);
     this.#enforceLimits();
     this.#expiry.arm();
     return true;
+  }
+
+  /** Whether the queue has its key, and not just in a message that has expired. */
+  #isDuplicate(keys: QueueKeys, view: MessageView): boolean {
+    if (!keys.has(view)) return false;
+    this.#refresh();
+    return keys.has(view);
   }
 
   #factOf(view: MessageView): MessageFact | undefined {
@@ -502,12 +543,17 @@ export class ClassicQueue implements OutboxOwner {
 
   /** Does not take a message that is too many. */
   #refuse(view: MessageView): void {
-    const isStored = view.handle !== unstored && this.storeNumber !== 0;
     if (this.settings.overflow === "reject-publish-dlx") {
       this.#letGo(this.#messages.keep(view), "maxlen");
-    } else if (isStored) {
-      this.drop(this.#messages.keep(view));
+    } else {
+      this.#turnAway(view);
     }
+  }
+
+  /** Drops a message that has not been taken; the store may have it for this queue. */
+  #turnAway(view: MessageView): void {
+    const isStored = view.handle !== unstored && this.storeNumber !== 0;
+    if (isStored) this.drop(this.#messages.keep(view));
   }
 
   /** Drops from the front what is too many. */

@@ -4,6 +4,7 @@
  */
 
 import { type FieldTable, fieldText } from "@haremq/wire";
+import { deduplicationHeader, isDeduplicated } from "../deduplication/deduplication-arguments.ts";
 import type { EffectivePolicy } from "../policy/effective-policy.ts";
 import { isIntegerField } from "./argument-checks.ts";
 import { type RetrySettings, retrySettings } from "./retry-settings.ts";
@@ -31,6 +32,8 @@ export interface QueueSettings {
   readonly deliveryLimit: number;
   /** What is rejected is tried again, if it is. */
   readonly retry: RetrySettings | undefined;
+  /** The header that no two messages in the queue may share the value of. */
+  readonly deduplicationHeader: string | undefined;
   /** Messages expire wherever they stand, not only when their turn comes. */
   readonly expiresAnywhere: boolean;
 }
@@ -51,6 +54,9 @@ export function queueSettings(args: FieldTable, policy: EffectivePolicy): QueueS
     deadLettersAtLeastOnce: text("dead-letter-strategy") === "at-least-once",
     deliveryLimit: deliveryLimit(args, policy),
     retry: retrySettings(args, policy),
+    deduplicationHeader: isDeduplicated({ arguments: args, policy })
+      ? deduplicationHeader({ arguments: args, policy })
+      : undefined,
     expiresAnywhere: isSet(args, policy, "expire-anywhere"),
   };
 }

@@ -109,6 +109,9 @@ export interface Queue {
    */
   restore(message: RestoredMessage): void;
 
+  /** Resolves when it has taken in what was restored, if that takes the disk. */
+  ready?(): Promise<void> | undefined;
+
   /** Adds a consumer and serves it. */
   subscribe(consumer: Consumer): void;
   /** Removes a consumer; its unsettled deliveries stay unsettled. */

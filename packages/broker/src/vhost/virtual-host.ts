@@ -167,6 +167,10 @@ export class VirtualHost implements QueueHost {
   /** Resolves when all that was restored is as it was. */
   async ready(): Promise<void> {
     await this.#features.ready();
+    for (const queue of this.topology.queues()) {
+      const reading = queue.ready?.();
+      if (reading !== undefined) await reading;
+    }
   }
 
   /** Throws what an exchange must not be declared with. */
