@@ -11,6 +11,7 @@
  */
 
 import {
+  addressOf,
   type ConsumerSink,
   DeliveryLedger,
   type DirectReplies,
@@ -27,10 +28,10 @@ import {
   tellArrival,
   unknownDeliveryTag,
   unstored,
+  type VirtualHost,
 } from "@haremq/broker";
 import type { Clock } from "@haremq/kernel";
 import {
-  decodeText,
   encodeBasicAck,
   encodeBasicCancel,
   encodeBasicGetEmpty,
@@ -59,6 +60,7 @@ export class AmqpChannel
   readonly number: number;
   readonly host: ChannelHost;
   readonly #out: Output;
+  readonly #vhost: VirtualHost;
   readonly #ledger: DeliveryLedger;
   readonly #watch = new DeliveryWatch(this);
   readonly publishPath: PublishPath;
@@ -99,8 +101,17 @@ export class AmqpChannel
     this.number = number;
     this.host = host;
     this.#out = host.output;
+    this.#vhost = host.session.vhost;
     this.#ledger = new DeliveryLedger(host.broker.messages.memory.unsettled);
     this.publishPath = new PublishPath(this);
+  }
+
+  get connectionName(): string {
+    return this.host.name;
+  }
+
+  get userName(): string {
+    return this.session.user.name;
   }
 
   get session(): Session {
@@ -126,6 +137,7 @@ export class AmqpChannel
   }
 
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void {
+    if (this.#vhost.firehose !== null) this.#tracePublish(view, undefined, queues);
     if (this.#transaction !== undefined) {
       this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
@@ -136,8 +148,14 @@ export class AmqpChannel
     if (this.mode === "confirm") this.#confirm(outcome);
   }
 
-  onPassage(view: MessageView, passage: Passage<Queue>, mandatory: boolean): void {
+  onPassage(
+    view: MessageView,
+    routingKeys: readonly string[],
+    passage: Passage<Queue>,
+    mandatory: boolean,
+  ): void {
     const { queues, keepers } = passage;
+    if (this.#vhost.firehose !== null) this.#tracePublish(view, routingKeys, queues);
     if (this.#transaction !== undefined) {
       this.#transaction.publish(view, destinationNames(view, queues), mandatory, passage);
       return;
@@ -166,6 +184,18 @@ export class AmqpChannel
     }
   }
 
+  /** Like RabbitMQ it takes any key of the default exchange for the name of a queue. */
+  #tracePublish(
+    view: MessageView,
+    routingKeys: readonly string[] | undefined,
+    queues: readonly Queue[],
+  ): void {
+    const keys = routingKeys ?? [addressOf(view).routingKey];
+    const isDefaultExchange = view.address[view.addressStart] === 0;
+    const names = isDefaultExchange ? keys : queues.map(({ name }) => name);
+    this.#vhost.firehose?.onPublish(view, keys, names, this);
+  }
+
   #awaitDurable(): void {
     this.#awaitsDurable = true;
     this.host.broker.messages.awaitDurable(this);
@@ -182,7 +212,7 @@ export class AmqpChannel
 
   #unroutable(view: MessageView, mandatory: boolean): void {
     if (!mandatory) return;
-    const address = readAddress(view);
+    const address = addressOf(view);
     encodeBasicReturn(this.#out, this.number, {
       replyCode: ReplyCode.NoRoute,
       replyText: "NO_ROUTE",
@@ -233,6 +263,8 @@ export class AmqpChannel
     }
     const { number, host } = this;
     writeDelivery(this.#out, number, consumer.prefix, tag, redelivered, view, host.frameMax);
+    const { firehose } = this.#vhost;
+    if (firehose !== null) firehose.onDeliver(view, consumer.queue.name, redelivered, this);
   }
 
   park(consumer: AmqpConsumer): void {
@@ -324,10 +356,11 @@ export class AmqpChannel
     encodeBasicGetOk(this.#out, this.number, {
       deliveryTag,
       redelivered: pulled.redelivered,
-      ...readAddress(fetched),
+      ...addressOf(fetched),
       messageCount: pulled.remaining,
     });
     writeContent(this.#out, this.number, fetched, this.host.frameMax);
+    this.#vhost.firehose?.onDeliver(fetched, queue.name, pulled.redelivered, this);
   }
 
   #puller(queue: Queue): AmqpConsumer {
@@ -570,15 +603,6 @@ export class AmqpChannel
 function destinationNames(view: MessageView, queues: readonly Queue[]): string[] {
   const names = queues.map((queue) => queue.name);
   const isDefaultExchange = view.address[view.addressStart] === 0;
-  if (isDefaultExchange && names.length === 0) names.push(readAddress(view).routingKey);
+  if (isDefaultExchange && names.length === 0) names.push(addressOf(view).routingKey);
   return names;
-}
-
-function readAddress(view: MessageView): { exchange: string; routingKey: string } {
-  const { address, addressStart, addressLength } = view;
-  const exchangeEnd = addressStart + 1 + address[addressStart]!;
-  return {
-    exchange: decodeText(address, addressStart + 1, exchangeEnd),
-    routingKey: decodeText(address, exchangeEnd + 1, addressStart + addressLength),
-  };
 }

@@ -81,7 +81,12 @@ export interface PublishOwner {
   /** The message is complete and allowed; the view is only valid during the call. */
   onMessage(view: MessageView, queues: readonly Queue[], mandatory: boolean): void;
   /** The same for a message that taps of exchanges may have seen. */
-  onPassage(view: MessageView, passage: Passage<Queue>, mandatory: boolean): void;
+  onPassage(
+    view: MessageView,
+    routingKeys: readonly string[],
+    passage: Passage<Queue>,
+    mandatory: boolean,
+  ): void;
 }
 
 const scan = new PropertyScan();
@@ -242,11 +247,11 @@ export class PublishPath {
     if (exchange.name === "" && this.#reply(view, [routingKey, ...(carbonCopies ?? noKeys)])) {
       // No queue holds a direct reply, so a mandatory one always comes back, as in RabbitMQ.
       const others = (carbonCopies ?? noKeys).filter((key) => !DirectReplies.isAddress(key));
-      const keys = DirectReplies.isAddress(routingKey) ? others : [routingKey, ...others];
-      if (keys.length === 0) owner.onMessage(view, noQueues, this.#mandatory);
+      const routingKeys = DirectReplies.isAddress(routingKey) ? others : [routingKey, ...others];
+      if (routingKeys.length === 0) owner.onMessage(view, noQueues, this.#mandatory);
       else {
-        const passage = topology.pass(exchange, { routingKeys: keys, headers, view });
-        owner.onPassage(view, passage, this.#mandatory);
+        const passage = topology.pass(exchange, { routingKeys, headers, view });
+        owner.onPassage(view, routingKeys, passage, this.#mandatory);
       }
       return;
     }
@@ -258,7 +263,7 @@ export class PublishPath {
     }
     const routingKeys = carbonCopies === undefined ? [routingKey] : [routingKey, ...carbonCopies];
     const passage = topology.pass(exchange, { routingKeys, headers, view });
-    owner.onPassage(view, passage, this.#mandatory);
+    owner.onPassage(view, routingKeys, passage, this.#mandatory);
   }
 
   /**

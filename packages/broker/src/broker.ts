@@ -12,6 +12,8 @@ import type { BrokerData } from "./broker-data.ts";
 import { ExchangeDeduplication } from "./deduplication/exchange-deduplication.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
+import { Firehose } from "./events/firehose.ts";
+import { InternalPublisher } from "./events/internal-publisher.ts";
 import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
@@ -36,6 +38,8 @@ export interface BrokerOptions {
   readonly authorizer: Authorizer;
   readonly limits: BrokerLimits;
   readonly log: Logger;
+  /** What RabbitMQ's tools and headers call this broker. */
+  readonly nodeName?: string;
   /** What is kept on disk; without it everything ends with the process. */
   readonly data?: BrokerData | undefined;
 }
@@ -62,6 +66,7 @@ export class Broker {
   /** What runtime parameters there can be. */
   readonly parameterComponents = new ParameterComponents();
   readonly globalParameters: GlobalParameters;
+  readonly nodeName: string;
   readonly messages: MessageStore;
   readonly exchangeTypes: ExchangeTypes;
   readonly #streams: Streams;
@@ -70,6 +75,7 @@ export class Broker {
   readonly #presence: Presence;
   /** What exchanges can do besides routing. */
   readonly #features: readonly ExchangeFeature[];
+  readonly #publisher: InternalPublisher;
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -85,6 +91,7 @@ export class Broker {
     this.authenticator = options.authenticator;
     this.limits = options.limits;
     this.log = options.log;
+    this.nodeName = options.nodeName ?? "haremq@localhost";
     this.#authorizer = options.authorizer;
     this.#presence = new Presence(options.authorizer);
     this.parameterComponents.register(limitsComponent, virtualHostLimits);
@@ -105,6 +112,7 @@ export class Broker {
       if (active.size > 0) this.log.warn(`publishers have to wait: ${this.alarms.reason}`);
       else this.log.warn("publishers may go on: no shortage any more");
     });
+    this.#publisher = new InternalPublisher(this.messages, this.clock, this.log);
     this.#streams = new Streams({
       clock: options.clock,
       messages: this.messages,
@@ -190,6 +198,7 @@ export class Broker {
       },
     });
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
+    vhost.installFirehose(new Firehose(vhost, this.#publisher, this.nodeName));
     this.#vhosts.set(name, vhost);
     return vhost;
   }

@@ -25,6 +25,7 @@ export { checkConsumerArguments, consumerPriority } from "./consumer/consumer-ar
 export { DeliveryLedger } from "./consumer/delivery-ledger.ts";
 export * from "./errors.ts";
 export { Alarms, type Shortage } from "./events/alarms.ts";
+export { Firehose, type TracedChannel } from "./events/firehose.ts";
 export { type LogFields, type Logger, silentLogger } from "./events/logger.ts";
 export type { Exchange } from "./exchange/exchange.ts";
 export {
@@ -41,6 +42,7 @@ export type { Route } from "./exchange/route.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
 export { checkExpiration } from "./message/expiration.ts";
+export { addressOf } from "./message/message-address.ts";
 export {
   type DurableWaiter,
   MessageStore,

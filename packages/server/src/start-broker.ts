@@ -68,6 +68,7 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
         diskFreeBytesMin: diskFreeLimitBytes(config.disk, availableMemoryBytes()),
       },
       log,
+      nodeName: nodeName(),
       data,
     });
     await broker.ready();
@@ -148,8 +149,12 @@ function amqpSettings(config: BrokerConfig): AmqpSettings {
     backlog: connection.backlog,
     keepAlive: connection.keepAlive,
     mechanisms: access.mechanisms,
-    identity: { ...identity, clusterName: identity.clusterName ?? `haremq@${hostname()}` },
+    identity: { ...identity, clusterName: identity.clusterName ?? nodeName() },
   };
+}
+
+function nodeName(): string {
+  return `haremq@${hostname()}`;
 }
 
 function urlOf(config: BrokerConfig, port: number): string {

@@ -239,6 +239,25 @@ describe("a restart, of topology", () => {
     assert.equal(topologyOf(broker.vhost).length, 7, "the predeclared exchanges and the default");
   });
 
+  it("has virtual hosts that are traced, until they are not", async (t) => {
+    const broker = await DurableBroker.start(t);
+    assert.equal(broker.vhost.isTraced, false);
+    await broker.vhost.setTracing(true);
+    await broker.restart();
+    assert.equal(broker.vhost.isTraced, true);
+    const trace = await broker.onChannel(async (channel) => {
+      await channel.queueDeclare("log");
+      await channel.queueBind("log", "amq.rabbitmq.trace", "publish.#");
+      await channel.confirmSelect();
+      await channel.publish("", "nowhere", "traced");
+      return channel.basicGet("log", { noAck: true });
+    });
+    assert.equal(String(trace?.body), "traced");
+    await broker.vhost.setTracing(false);
+    await broker.restart();
+    assert.equal(broker.vhost.isTraced, false);
+  });
+
   it("works with 5,000 queues, each bound and with a message", async (t) => {
     const broker = await DurableBroker.start(t);
     const queues = Array.from({ length: 5000 }, (_, index) => `q${index}`);

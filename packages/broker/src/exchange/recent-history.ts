@@ -12,7 +12,7 @@ import { RecordKind } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
-import { MessageView } from "../message/message-view.ts";
+import { MessageView, persistentMode } from "../message/message-view.ts";
 import { distribute, tellArrival } from "../queue/distribute.ts";
 import type { Queue } from "../queue/queue.ts";
 import { erlangTerm } from "../vhost/field-text.ts";
@@ -38,7 +38,6 @@ import type { Topology } from "./topology.ts";
 const typeName = "x-recent-history";
 const lengthArgument = "x-recent-history-length";
 const usualLength = 20;
-const persistentMode = 2;
 
 export const recentHistoryType: ExchangeType = {
   ...fanoutType,

@@ -14,6 +14,9 @@ const nothing = Buffer.alloc(0);
 /** No handle: the message has not been stored. */
 export const unstored = -1;
 
+/** The delivery mode of messages that are to survive a restart. */
+export const persistentMode = 2;
+
 export class MessageView {
   address: Buffer = nothing;
   addressStart = 0;

@@ -5,27 +5,17 @@
  */
 
 import { RecordKind } from "@haremq/store";
-import {
-  decodeProperties,
-  decodeText,
-  encodeProperties,
-  type FieldTable,
-  fieldText,
-  type Properties,
-  WireReader,
-  WireWriter,
-} from "@haremq/wire";
+import { encodeProperties, type FieldTable, type Properties, WireWriter } from "@haremq/wire";
 import type { MessageKeeper } from "../exchange/message-tap.ts";
 import type { Topology } from "../exchange/topology.ts";
 import { isCycle, noteDeath } from "../message/death-headers.ts";
+import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import { type MessageStore, propertiesBytesMax } from "../message/message-store.ts";
 import { priorityOf, termsOf } from "../message/message-terms.ts";
-import { MessageView, unstored } from "../message/message-view.ts";
+import { MessageView, persistentMode, unstored } from "../message/message-view.ts";
 import { distribute, survivesIn } from "../queue/distribute.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { DeadLetter } from "../queue/queue-host.ts";
-
-const persistentMode = 2;
 
 export class DeadLetters {
   readonly #topology: Topology<Queue>;
@@ -53,11 +43,9 @@ export class DeadLetters {
       return true;
     }
     const { view } = letter;
-    const start = view.propertiesStart;
-    const end = start + view.propertiesLength;
-    const properties = decodeProperties(new WireReader(view.properties, start, end));
+    const properties = propertiesOf(view);
     const origin = addressOf(view);
-    const carbonCopies = copiesIn(properties.headers);
+    const carbonCopies = carbonCopiesIn(properties.headers);
     noteDeath(properties, {
       queue: queue.name,
       reason: letter.reason,
@@ -157,20 +145,4 @@ export class DeadLetters {
     if (queue.storeNumber === 0 || queue.deleted) this.#messages.release(handle);
     else this.#messages.settle(handle, queue.storeNumber);
   }
-}
-
-function addressOf(view: MessageView): { exchange: string; routingKey: string } {
-  const { address, addressStart, addressLength } = view;
-  const exchangeEnd = addressStart + 1 + address[addressStart]!;
-  return {
-    exchange: decodeText(address, addressStart + 1, exchangeEnd),
-    routingKey: decodeText(address, exchangeEnd + 1, addressStart + addressLength),
-  };
-}
-
-/** The further routing keys that the sender named openly. */
-function copiesIn(headers: FieldTable | undefined): string[] {
-  const field = headers?.get("CC");
-  if (field?.type !== "A") return [];
-  return field.value.flatMap((each) => (each.type === "S" ? [fieldText(each) ?? ""] : []));
 }

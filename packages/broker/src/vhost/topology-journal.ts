@@ -32,6 +32,7 @@ import { noMetadata, type VirtualHostMetadata } from "./virtual-host-metadata.ts
 
 export interface SavedVirtualHost extends VirtualHostMetadata {
   readonly name: string;
+  readonly tracing: boolean;
 }
 
 export interface SavedQueue {
@@ -89,6 +90,10 @@ export class TopologyJournal {
 
   vhosts(): Iterable<SavedVirtualHost> {
     return virtualHostRecords.scan(this.#store);
+  }
+
+  isTraced(vhost: string): boolean {
+    return virtualHostRecords.get(this.#store, vhost)?.tracing === true;
   }
 
   *exchanges(): Iterable<SavedExchange> {

@@ -9,6 +9,7 @@
 import { type Clock, KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
 import { tooManyQueues } from "../errors.ts";
+import { type Firehose, traceExchange } from "../events/firehose.ts";
 import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type { ExchangeFeature, RunningFeature } from "../exchange/exchange-feature.ts";
@@ -62,7 +63,7 @@ const predeclared: readonly (readonly [name: string, type: string, internal: boo
   ["amq.topic", "topic", false],
   ["amq.headers", "headers", false],
   ["amq.match", "headers", false],
-  ["amq.rabbitmq.trace", "topic", true],
+  [traceExchange, "topic", true],
 ];
 
 export class VirtualHost implements QueueHost {
@@ -73,6 +74,9 @@ export class VirtualHost implements QueueHost {
   #metadata: VirtualHostMetadata;
   /** Queues that are being saved. */
   #queuesToCome = 0;
+  /** Where adapters send copies of all messages, while it is on. */
+  firehose: Firehose | null = null;
+  #tracer: Firehose | null = null;
   readonly #messages: MessageStore;
   readonly #streams: Streams;
   readonly #deadLetters: DeadLetters;
@@ -157,6 +161,26 @@ export class VirtualHost implements QueueHost {
   /** What the operators of the broker ask, whatever users do. */
   get operatorPolicies(): PolicyTable {
     return this.#policies.operator;
+  }
+
+  // Tracing
+
+  /** The broker gives it one, which is on if it was when the broker ended. */
+  installFirehose(firehose: Firehose): void {
+    this.#tracer = firehose;
+    if (this.#journal?.isTraced(this.name) === true) this.firehose = firehose;
+  }
+
+  get isTraced(): boolean {
+    return this.firehose !== null;
+  }
+
+  /** Turns the firehose on or off, for all connections there are and also after a restart. */
+  async setTracing(isTraced: boolean): Promise<void> {
+    await this.exclusively("metadata", async () => {
+      await this.#journal?.saveVhost({ name: this.name, tracing: isTraced });
+      this.firehose = isTraced ? this.#tracer : null;
+    });
   }
 
   /** Work on one name takes turns, as long as a change may have to wait for the disk. */
