@@ -24,6 +24,7 @@ import { MessageStore } from "./message/message-store.ts";
 import { GlobalParameters } from "./parameter/global-parameters.ts";
 import { ParameterComponents } from "./parameter/parameter-components.ts";
 import { limitsComponent, virtualHostLimits } from "./parameter/virtual-host-limits.ts";
+import type { Queue } from "./queue/queue.ts";
 import { Streams } from "./queue/stream/streams.ts";
 import { type StoreStats, storeStatsOf } from "./store-stats.ts";
 import { checkDefaultQueueType } from "./vhost/default-queue-type.ts";
@@ -84,6 +85,7 @@ export class Broker {
   #isDiskLow = false;
   #isClosed = false;
   #nextAlternateWarningMs = 0;
+  readonly #cyclic = new WeakSet<Queue>();
 
   constructor(options: BrokerOptions) {
     this.clock = options.clock;
@@ -199,8 +201,19 @@ export class Broker {
     });
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     vhost.installFirehose(new Firehose(vhost, this.#publisher, this.nodeName));
+    vhost.onDeadLetterCycle = (queue) => this.#warnOfCycle(queue, name);
     this.#vhosts.set(name, vhost);
     return vhost;
+  }
+
+  /** Once for each queue: its dead letters would have come back without end. */
+  #warnOfCycle(queue: Queue, vhost: string): void {
+    if (this.#cyclic.has(queue)) return;
+    this.#cyclic.add(queue);
+    this.log.warn(
+      `messages dropped: dead letters of queue '${queue.name}' in vhost '${vhost}' go in a circle`,
+      { vhost, queue: queue.name },
+    );
   }
 
   #warnOfAlternate({ name, alternateExchange }: Exchange, vhost: string): void {

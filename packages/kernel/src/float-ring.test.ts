@@ -144,3 +144,18 @@ test("a backlog of a million takes less than half a megabyte, and one of random 
   }
   assert.ok(ring.bytes < 2_500_000, `${ring.bytes}`);
 });
+
+test("set replaces what at gives, also across the end of the array", () => {
+  const ring = new FloatRing();
+  for (let i = 0; i < 8; i++) ring.push(i);
+  for (let i = 0; i < 5; i++) ring.shift();
+  for (let i = 8; i < 12; i++) ring.push(i);
+  ring.set(0, 50);
+  ring.set(6, 56);
+  assert.deepEqual(
+    Array.from({ length: ring.length }, (_, i) => ring.at(i)),
+    [50, 6, 7, 8, 9, 10, 56],
+  );
+  assert.throws(() => ring.set(7, 1), RangeError);
+  assert.throws(() => ring.set(-1, 1), RangeError);
+});

@@ -81,3 +81,24 @@ test("clear empties the heap, which can be used again", () => {
   heap.push(7, 70, 1);
   assert.deepEqual([heap.peekKey(), heap.peekValue(), heap.peekFlags()], [7, 70, 1]);
 });
+
+test("forEach shows every entry, and valueAt finds one", () => {
+  const heap = new MinHeap();
+  for (const key of [5, 3, 9, 1]) heap.push(key, key * 10, 0);
+  const seen: [number, number][] = [];
+  heap.forEach((key, value) => {
+    seen.push([key, value]);
+  });
+  assert.deepEqual(
+    seen.sort((a, b) => a[0] - b[0]),
+    [
+      [1, 10],
+      [3, 30],
+      [5, 50],
+      [9, 90],
+    ],
+  );
+  assert.equal(heap.valueAt(9), 90);
+  heap.pop();
+  assert.equal(heap.valueAt(1), undefined);
+});
