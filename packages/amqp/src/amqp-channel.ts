@@ -19,6 +19,7 @@ import {
   type DurableWaiter,
   deliveryTimedOut,
   distribute,
+  internalUser,
   MessageView,
   type Passage,
   type Queue,
@@ -97,7 +98,7 @@ export class AmqpChannel
 
   /** Throws if its user has as many channels as it may have. */
   constructor(number: number, host: ChannelHost) {
-    host.session.openChannel();
+    host.session.openChannel(number);
     this.number = number;
     this.host = host;
     this.#out = host.output;
@@ -300,6 +301,7 @@ export class AmqpChannel
 
   cancelled(consumer: AmqpConsumer): void {
     this.dropConsumer(consumer);
+    this.session.onCancelled(consumer, this.number);
     if (!this.host.wantsCancelNotification || this.#isClosed) return;
     // Told at the next flush, so that whoever deleted the queue reads delete-ok first.
     this.#cancelled.push(consumer.tag);
@@ -576,7 +578,7 @@ export class AmqpChannel
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.session.closeChannel();
+    this.session.closeChannel(this.number);
     this.stopDelivering();
     this.#watch.stop();
     this.publishPath.dropAssembly();
@@ -589,7 +591,9 @@ export class AmqpChannel
       queue.requeue(ledger.handle, ledger.sequence);
       queues.add(queue);
     }
-    for (const consumer of this.consumers.values()) this.session.unsubscribe(consumer);
+    for (const consumer of this.consumers.values()) {
+      this.session.unsubscribe(consumer, this.number, internalUser);
+    }
     this.consumers.clear();
     this.#waiting = undefined;
     for (const queue of queues) queue.serve();

@@ -44,10 +44,17 @@ import type { ChannelHost, WaitingChannel } from "./channel-host.ts";
 import { handleMethod } from "./channel-methods.ts";
 import { ChannelTable } from "./channel-table.ts";
 import type { ConnectionContext } from "./connection-context.ts";
+import { endsOf } from "./connection-details.ts";
 import { readDeliveryTag } from "./delivery-tag.ts";
 import type { Flushable } from "./flush-queue.ts";
 import { frameErrors } from "./frame-errors.ts";
-import { Handshake, HandshakeFailure, LoginRefused, type Negotiated } from "./handshake.ts";
+import {
+  Handshake,
+  HandshakeFailure,
+  hasCapability,
+  LoginRefused,
+  type Negotiated,
+} from "./handshake.ts";
 import { Heartbeat } from "./heartbeat.ts";
 import { InputGate } from "./input-gate.ts";
 import { Output, type OutputOwner } from "./output.ts";
@@ -108,8 +115,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.#socket = socket;
     this.#context = context;
     this.broker = context.broker;
-    const peer = `${socket.remoteAddress ?? ""}:${socket.remotePort ?? 0}`;
-    this.name = `${peer} -> ${socket.localAddress ?? ""}:${socket.localPort ?? 0}`;
+    this.name = endsOf(socket).name;
     this.output = new Output(socket, context.pool, this);
     this.frameMax = context.settings.initialFrameMaxBytes;
     this.consumerTimeoutMs = context.settings.consumerTimeoutMs;
@@ -172,8 +178,7 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     }
     this.#state = "handshake";
     const { broker, settings } = this.#context;
-    const { remoteAddress = "" } = this.#socket;
-    this.#handshake = new Handshake(broker, settings, this.output, remoteAddress);
+    this.#handshake = new Handshake(broker, settings, this.output, endsOf(this.#socket));
     this.#handshake.start();
     const taken = this.#readFrames(rest, protocolHeaderBytes);
     if (taken < rest.length) this.#gate.giveBack(rest.subarray(taken));
@@ -357,20 +362,12 @@ export class AmqpConnection implements FrameHandler, OutputOwner, Flushable, Cha
     this.frameMax = negotiated.frameMax === 0 ? unlimitedFrameBytes : negotiated.frameMax;
     this.#reader.setFrameMax(this.frameMax);
     this.#channelMax = negotiated.channelMax;
-    const capabilities = negotiated.clientProperties.get("capabilities");
-    if (capabilities?.type === "F") {
-      const has = (name: string) => capabilities.value.get(name)?.value === true;
-      this.wantsCancelNotification = has("consumer_cancel_notify");
-      this.#wantsBlocked = has("connection.blocked");
-    }
+    const { clientProperties } = negotiated;
+    this.wantsCancelNotification = hasCapability(clientProperties, "consumer_cancel_notify");
+    this.#wantsBlocked = hasCapability(clientProperties, "connection.blocked");
     if (negotiated.heartbeatSeconds > 0) {
       this.#heartbeat = new Heartbeat(this.broker.clock, this, negotiated.heartbeatSeconds);
     }
-    const { user, vhost } = negotiated.session;
-    this.broker.log.info(
-      `connection ${this.name}: user '${user.name}' authenticated and granted access to vhost ` +
-        `'${vhost.name}'`,
-    );
   }
 
   /** A method on channel 0, or on a channel that is not open. */

@@ -150,7 +150,7 @@ function consume(channel: AmqpChannel, args: BasicConsume): void {
   consumers.set(tag, consumer);
   channel.emitCancellations();
   if (!args.nowait) encodeBasicConsumeOk(host.output, channel.number, { consumerTag: tag });
-  queue.subscribe(consumer);
+  session.subscribe(consumer, channel.number);
 }
 
 /** A requester of direct replies: a consumer without a queue, one a channel. */
@@ -175,7 +175,7 @@ function cancel(channel: AmqpChannel, args: BasicCancel): void {
   const consumer = channel.consumers.get(consumerTag);
   if (consumer !== undefined) {
     channel.dropConsumer(consumer);
-    channel.session.unsubscribe(consumer);
+    channel.session.unsubscribe(consumer, channel.number);
   } else if (consumerTag === channel.replyTag) {
     channel.refuseReplies();
   }

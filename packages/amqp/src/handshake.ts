@@ -9,7 +9,7 @@
  * while if it might be guessing passwords.
  */
 
-import type { Broker, Peer, Session, User } from "@haremq/broker";
+import type { Broker, ConnectionEnds, LoginResult, Peer, Session, User } from "@haremq/broker";
 import { ConnectionError } from "@haremq/broker";
 import {
   type ConnectionStartOk,
@@ -23,6 +23,7 @@ import {
   MethodId,
   type WireWriter,
 } from "@haremq/wire";
+import { detailsOf } from "./connection-details.ts";
 import { credentialsFrom } from "./sasl.ts";
 import { serverProperties } from "./server-properties.ts";
 import type { AmqpSettings } from "./settings.ts";
@@ -62,6 +63,7 @@ export class Handshake {
   readonly #broker: Broker;
   readonly #settings: AmqpSettings;
   readonly #out: WireWriter;
+  readonly #ends: ConnectionEnds;
   readonly #peer: Peer;
   #step: Step = "start-ok";
   #user: User | undefined;
@@ -71,11 +73,12 @@ export class Handshake {
   #heartbeatSeconds = 0;
   #clientProperties: FieldTable | undefined;
 
-  constructor(broker: Broker, settings: AmqpSettings, out: WireWriter, address: string) {
+  constructor(broker: Broker, settings: AmqpSettings, out: WireWriter, ends: ConnectionEnds) {
     this.#broker = broker;
     this.#settings = settings;
     this.#out = out;
-    this.#peer = { address, isLoopback: isLoopback(address) };
+    this.#ends = ends;
+    this.#peer = { address: ends.peerHost, isLoopback: isLoopback(ends.peerHost) };
   }
 
   start(): void {
@@ -128,6 +131,7 @@ export class Handshake {
       throw new HandshakeFailure(`malformed ${mechanism} response`, silentRefusalMs);
     }
     const result = await this.#broker.authenticator.authenticate(credentials, this.#peer);
+    this.#tellOfLogin(credentials.user, result);
     if (!result.ok) {
       this.#broker.log.error(`${mechanism} login refused: ${result.reason}`);
       throw this.#loginRefused();
@@ -141,12 +145,18 @@ export class Handshake {
     this.#step = "tune-ok";
   }
 
+  #tellOfLogin(user: string, result: LoginResult): void {
+    const { events } = this.#broker;
+    if (!events.isHeard) return;
+    const login = { user, mechanism: this.#mechanism, protocol: [0, 9, 1], ends: this.#ends };
+    if (result.ok) events.tell({ type: "user.authentication.success", ...login });
+    else events.tell({ type: "user.authentication.failure", ...login, reason: result.reason });
+  }
+
   #loginRefused(): Error {
-    const capabilities = this.#clientProperties?.get("capabilities");
-    const wantsToKnow =
-      capabilities?.type === "F" &&
-      capabilities.value.get("authentication_failure_close")?.value === true;
-    if (!wantsToKnow) return new HandshakeFailure("login refused", silentRefusalMs);
+    if (!hasCapability(this.#clientProperties, "authentication_failure_close")) {
+      return new HandshakeFailure("login refused", silentRefusalMs);
+    }
     return new LoginRefused(
       "ACCESS_REFUSED",
       `Login was refused using authentication mechanism ${this.#mechanism}. For details see the ` +
@@ -166,14 +176,26 @@ export class Handshake {
     const session = this.#broker.openSession(this.#user!, virtualHost);
     encodeConnectionOpenOk(this.#out, 0);
     this.#step = "done";
-    return {
+    const negotiated = {
       session,
       frameMax: this.#frameMax,
       channelMax: this.#channelMax,
       heartbeatSeconds: this.#heartbeatSeconds,
       clientProperties: this.#clientProperties!,
     };
+    this.#broker.log.info(
+      `connection ${this.#ends.name}: user '${session.user.name}' authenticated and granted ` +
+        `access to vhost '${session.vhost.name}'`,
+    );
+    session.begin(detailsOf(this.#broker, this.#ends, this.#mechanism, negotiated));
+    return negotiated;
   }
+}
+
+/** Whether a client says that it understands something. */
+export function hasCapability(properties: FieldTable | undefined, name: string): boolean {
+  const capabilities = properties?.get("capabilities");
+  return capabilities?.type === "F" && capabilities.value.get(name)?.value === true;
 }
 
 /** A client may lower what it was offered, not raise it; its 0 leaves it at that. */

@@ -215,9 +215,9 @@ async function listenersCalled(publisher: RawConnection): Promise<number> {
   let told = 0;
   const { listen } = alarms;
   alarms.listen = (listener) =>
-    listen.call(alarms, (shortages) => {
+    listen.call(alarms, (shortages, changed) => {
       told++;
-      listener(shortages);
+      listener(shortages, changed);
     });
   alarms.set("disk", true);
   publish(publisher, "hot", "x");

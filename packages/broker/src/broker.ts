@@ -12,8 +12,11 @@ import type { BrokerData } from "./broker-data.ts";
 import { ExchangeDeduplication } from "./deduplication/exchange-deduplication.ts";
 import { vhostNotFound, vhostRefused } from "./errors.ts";
 import { Alarms } from "./events/alarms.ts";
+import { BrokerEvents, internalUser } from "./events/broker-events.ts";
+import { eventExchange, publishEvents } from "./events/event-exchange.ts";
 import { Firehose } from "./events/firehose.ts";
 import { InternalPublisher } from "./events/internal-publisher.ts";
+import { type LogExchange, logExchangeName } from "./events/log-exchange.ts";
 import type { Logger } from "./events/logger.ts";
 import type { Exchange } from "./exchange/exchange.ts";
 import type { ExchangeFeature } from "./exchange/exchange-feature.ts";
@@ -41,6 +44,12 @@ export interface BrokerOptions {
   readonly log: Logger;
   /** What RabbitMQ's tools and headers call this broker. */
   readonly nodeName?: string;
+  /** Shared with whatever else tells of what happens, such as the user database. */
+  readonly events?: BrokerEvents;
+  /** The virtual host that is to have an exchange for events. */
+  readonly eventVhost?: string | undefined;
+  /** The exchange that the log goes to, besides wherever else. */
+  readonly logExchange?: LogExchange | undefined;
   /** What is kept on disk; without it everything ends with the process. */
   readonly data?: BrokerData | undefined;
 }
@@ -63,6 +72,7 @@ export class Broker {
   readonly limits: BrokerLimits;
   readonly log: Logger;
   readonly alarms = new Alarms();
+  readonly events: BrokerEvents;
   readonly directReplies: DirectReplies;
   /** What runtime parameters there can be. */
   readonly parameterComponents = new ParameterComponents();
@@ -77,6 +87,11 @@ export class Broker {
   /** What exchanges can do besides routing. */
   readonly #features: readonly ExchangeFeature[];
   readonly #publisher: InternalPublisher;
+  readonly #eventVhost: string | undefined;
+  readonly #logExchange: LogExchange | undefined;
+  /** Tells this run of the broker from others. */
+  readonly #creation: number;
+  #lastPid = 0;
   readonly #vhosts = new Map<string, VirtualHost>();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
@@ -94,10 +109,14 @@ export class Broker {
     this.limits = options.limits;
     this.log = options.log;
     this.nodeName = options.nodeName ?? "haremq@localhost";
+    this.#creation = Math.floor(options.clock.wallMs() / 1000);
+    this.events = options.events ?? new BrokerEvents();
+    this.#eventVhost = options.eventVhost;
+    this.#logExchange = options.logExchange;
     this.#authorizer = options.authorizer;
     this.#presence = new Presence(options.authorizer);
     this.parameterComponents.register(limitsComponent, virtualHostLimits);
-    this.globalParameters = new GlobalParameters(options.data?.metadata);
+    this.globalParameters = new GlobalParameters(options.data?.metadata, this.events);
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
@@ -114,7 +133,12 @@ export class Broker {
       if (active.size > 0) this.log.warn(`publishers have to wait: ${this.alarms.reason}`);
       else this.log.warn("publishers may go on: no shortage any more");
     });
+    this.alarms.listen((active, source) => {
+      if (!this.events.isHeard) return;
+      this.events.tell({ type: active.has(source) ? "alarm.set" : "alarm.cleared", source });
+    });
     this.#publisher = new InternalPublisher(this.messages, this.clock, this.log);
+    this.#connectExchanges();
     this.#streams = new Streams({
       clock: options.clock,
       messages: this.messages,
@@ -124,6 +148,26 @@ export class Broker {
       onFault: (error) => this.#onStreamFault(error),
     });
     if (options.data !== undefined) this.#restore(options.data);
+  }
+
+  #connectExchanges(): void {
+    const { events, clock, log } = this;
+    events.onFailure = (error) => log.error("cannot tell of an event", { error });
+    const to = (vhost: string) => ({
+      publisher: this.#publisher,
+      clock,
+      node: this.nodeName,
+      vhost: () => this.#vhosts.get(vhost),
+    });
+    if (this.#eventVhost !== undefined) publishEvents(events, to(this.#eventVhost));
+    if (this.#logExchange !== undefined) this.#logExchange.connect(to(this.#logExchange.vhost));
+  }
+
+  #systemExchangesOf(vhost: string): string[] {
+    const names: string[] = [];
+    if (vhost === this.#eventVhost) names.push(eventExchange);
+    if (vhost === this.#logExchange?.vhost) names.push(logExchangeName);
+    return names;
   }
 
   /** Begins with what was found on disk. */
@@ -179,7 +223,18 @@ export class Broker {
     checkDefaultQueueType(metadata.defaultQueueType ?? "");
     const complete = { ...noMetadata, ...metadata };
     if (this.#data !== undefined) await this.#data.journal.saveVhost({ ...complete, name });
-    return this.#vhosts.get(name) ?? this.#addVhost(name, complete);
+    return this.#vhosts.get(name) ?? this.#tellOfVhost(this.#addVhost(name, complete));
+  }
+
+  #tellOfVhost(vhost: VirtualHost): VirtualHost {
+    const { events } = this;
+    if (!events.isHeard) return vhost;
+    const { name, metadata } = vhost;
+    for (const exchange of vhost.topology.exchanges()) {
+      events.tell({ type: "exchange.created", vhost: name, exchange, by: internalUser });
+    }
+    events.tell({ type: "vhost.created", name, metadata });
+    return vhost;
   }
 
   #addVhost(
@@ -195,6 +250,8 @@ export class Broker {
       features: this.#features,
       exchangeTypes: this.exchangeTypes,
       parameterComponents: this.parameterComponents,
+      systemExchanges: this.#systemExchangesOf(name),
+      events: this.events,
       onSaveFailed: (error) => {
         this.log.error("a change could not be saved, and may be undone by a restart", { error });
       },
@@ -302,6 +359,11 @@ export class Broker {
         if (this.#isClosed) return;
         this.#diskTimer = this.clock.schedule(diskCheckMs, () => this.#watchDisk());
       });
+  }
+
+  /** A name for a connection, as RabbitMQ's tools know processes by. */
+  nextPid(): string {
+    return `<${this.nodeName}.${this.#creation}.${++this.#lastPid}.0>`;
   }
 
   /** What stored messages cost, and how storing goes; undefined for a broker that keeps nothing. */

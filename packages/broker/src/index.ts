@@ -25,7 +25,15 @@ export { checkConsumerArguments, consumerPriority } from "./consumer/consumer-ar
 export { DeliveryLedger } from "./consumer/delivery-ledger.ts";
 export * from "./errors.ts";
 export { Alarms, type Shortage } from "./events/alarms.ts";
+export {
+  type BrokerEvent,
+  type BrokerEventListener,
+  BrokerEvents,
+  internalUser,
+} from "./events/broker-events.ts";
+export type { ConnectionDetails, ConnectionEnds } from "./events/connection-details.ts";
 export { Firehose, type TracedChannel } from "./events/firehose.ts";
+export { LogExchange } from "./events/log-exchange.ts";
 export { type LogFields, type Logger, silentLogger } from "./events/logger.ts";
 export type { Exchange } from "./exchange/exchange.ts";
 export {

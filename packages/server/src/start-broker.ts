@@ -9,11 +9,19 @@
 
 import { hostname } from "node:os";
 import { AmqpListener, type AmqpSettings } from "@haremq/amqp";
-import { Broker, type BrokerData, InternalDatabase, silentLogger } from "@haremq/broker";
+import {
+  Broker,
+  type BrokerData,
+  BrokerEvents,
+  InternalDatabase,
+  LogExchange,
+  silentLogger,
+} from "@haremq/broker";
 import { SystemClock, SystemRandom } from "@haremq/kernel";
 import { defaultDataMade, type MetadataStore, needsDefaultData } from "@haremq/store";
 import type { BrokerConfig } from "./config/broker-config.ts";
 import { formatListenerAddress, type ListenerAddress } from "./config/listener-address.ts";
+import { createExchangeLog, teeLog } from "./log.ts";
 import { availableMemoryBytes, diskFreeLimitBytes, highWatermarkBytes } from "./memory-limit.ts";
 import { openData } from "./open-data.ts";
 import { resolveOptions, type StartOptions } from "./start-options.ts";
@@ -42,7 +50,12 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
   const ownClock = options.clock === undefined ? new SystemClock() : undefined;
   const clock = options.clock ?? ownClock!;
   const random = new SystemRandom();
-  const log = options.logger ?? silentLogger;
+  const logExchange = config.log.exchange.isOn
+    ? new LogExchange(config.access.defaultVhost)
+    : undefined;
+  const ownLog = options.logger ?? silentLogger;
+  const log =
+    logExchange === undefined ? ownLog : teeLog(ownLog, createExchangeLog(config.log, logExchange));
   const listeners: AmqpListener[] = [];
   let broker: Broker | undefined;
   let data: BrokerData | undefined;
@@ -55,7 +68,9 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
   try {
     const memoryBytesMax = highWatermarkBytes(config.memory, availableMemoryBytes());
     data = await openData(config, clock, random, memoryBytesMax, log);
-    const users = new InternalDatabase(config.access.loopbackUsers, random, data?.metadata);
+    const events = new BrokerEvents();
+    const { loopbackUsers } = config.access;
+    const users = new InternalDatabase(loopbackUsers, random, data?.metadata, events);
     broker = new Broker({
       clock,
       random,
@@ -69,6 +84,9 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
       },
       log,
       nodeName: nodeName(),
+      events,
+      eventVhost: config.eventVhost,
+      logExchange,
       data,
     });
     await broker.ready();

@@ -15,6 +15,7 @@ import {
   userRecords,
 } from "@haremq/store";
 import type { ResourceKind } from "../errors.ts";
+import { BrokerEvents } from "../events/broker-events.ts";
 import type { JsonValue } from "../parameter/json-value.ts";
 import { checkLimits, limitOf } from "../parameter/limit-check.ts";
 import { ParameterError } from "../parameter/parameter-error.ts";
@@ -56,14 +57,21 @@ export class InternalDatabase implements Authenticator, Authorizer {
   readonly #loopbackUsers: ReadonlySet<string>;
   readonly #random: Random;
   readonly #store: MetadataStore | undefined;
+  readonly #events: BrokerEvents;
   readonly #turns = new KeyedTurns();
   epoch = 0;
 
   /** Begins with the users of the store, if there is one. */
-  constructor(loopbackUsers: Iterable<string>, random: Random, store?: MetadataStore) {
+  constructor(
+    loopbackUsers: Iterable<string>,
+    random: Random,
+    store?: MetadataStore,
+    events = new BrokerEvents(),
+  ) {
     this.#loopbackUsers = new Set(loopbackUsers);
     this.#random = random;
     this.#store = store;
+    this.#events = events;
     if (store !== undefined) this.#load(store);
   }
 
@@ -95,6 +103,7 @@ export class InternalDatabase implements Authenticator, Authorizer {
       (store) => [...removeUser(store, name), userRecords.put(record)],
       () => this.#accounts.set(name, { user, passwordHash, permissions: new Map(), limits: {} }),
     );
+    if (this.#events.isHeard) this.#events.tell({ type: "user.created", name });
   }
 
   /** Resolves to false if there was no such user. */
@@ -107,6 +116,7 @@ export class InternalDatabase implements Authenticator, Authorizer {
         wasThere = this.#accounts.delete(name);
       },
     );
+    if (wasThere && this.#events.isHeard) this.#events.tell({ type: "user.deleted", name });
     return wasThere;
   }
 
@@ -122,6 +132,8 @@ export class InternalDatabase implements Authenticator, Authorizer {
       },
       () => this.#accountOf(name).permissions.set(vhost, compiled),
     );
+    if (!this.#events.isHeard) return;
+    this.#events.tell({ type: "permission.created", user: name, vhost, configure, write, read });
   }
 
   /** The user may not enter the virtual host any more. */
@@ -131,6 +143,9 @@ export class InternalDatabase implements Authenticator, Authorizer {
       () => [permissionRecords.removeAt(vhost, name)],
       () => this.#accounts.get(name)?.permissions.delete(vhost),
     );
+    if (this.#events.isHeard) {
+      this.#events.tell({ type: "permission.deleted", user: name, vhost });
+    }
   }
 
   /** What limits were set for a user, by name. */
@@ -146,10 +161,13 @@ export class InternalDatabase implements Authenticator, Authorizer {
     const complaints = checkLimits({ [limit]: value }, limitNames, "user-limits");
     if (complaints.length > 0) throw new ParameterError(complaints.join("\n"));
     await this.#changeLimits(name, (limits) => ({ ...limits, [limit]: value as number }));
+    if (!this.#events.isHeard) return;
+    this.#events.tell({ type: "user.limits.set", name, limits: this.limitsByName(name) });
   }
 
   async clearLimit(name: string, limit: string): Promise<void> {
     await this.#changeLimits(name, ({ [limit]: _cleared, ...others }) => others);
+    if (this.#events.isHeard) this.#events.tell({ type: "user.limits.cleared", name });
   }
 
   async #changeLimits(name: string, make: (limits: LimitsByName) => LimitsByName): Promise<void> {

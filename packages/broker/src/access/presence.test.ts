@@ -67,21 +67,21 @@ describe("channels", () => {
     const { users, connect } = givenBroker();
     const one = connect("u");
     const other = connect("u");
-    one.openChannel();
+    one.openChannel(1);
     await users.setLimit("u", "max-channels", 2);
-    other.openChannel();
+    other.openChannel(1);
     const refused =
       "connection NOT_ALLOWED number of channels opened for user 'u' has reached the maximum " +
       "allowed user limit of (2)";
-    assert.equal(await outcomeOf(() => one.openChannel()), refused);
-    connect("w").openChannel();
-    other.closeChannel();
-    one.openChannel();
-    assert.equal(await outcomeOf(() => other.openChannel()), refused);
+    assert.equal(await outcomeOf(() => one.openChannel(1)), refused);
+    connect("w").openChannel(1);
+    other.closeChannel(1);
+    one.openChannel(1);
+    assert.equal(await outcomeOf(() => other.openChannel(1)), refused);
     await one.close();
-    one.closeChannel();
-    other.openChannel();
-    other.openChannel();
-    assert.equal(await outcomeOf(() => other.openChannel()), refused);
+    one.closeChannel(1);
+    other.openChannel(1);
+    other.openChannel(1);
+    assert.equal(await outcomeOf(() => other.openChannel(1)), refused);
   });
 });

@@ -6,7 +6,7 @@
 
 export type Shortage = "memory" | "disk";
 
-export type AlarmListener = (active: ReadonlySet<Shortage>) => void;
+export type AlarmListener = (active: ReadonlySet<Shortage>, changed: Shortage) => void;
 
 export class Alarms {
   readonly #active = new Set<Shortage>();
@@ -25,7 +25,7 @@ export class Alarms {
     if (this.#active.has(shortage) === isShort) return;
     if (isShort) this.#active.add(shortage);
     else this.#active.delete(shortage);
-    for (const listener of this.#listeners) listener(this.#active);
+    for (const listener of this.#listeners) listener(this.#active, shortage);
   }
 
   /** Returns what ends the listening. */

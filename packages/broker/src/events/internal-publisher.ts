@@ -12,7 +12,7 @@ import { RecordKind } from "@haremq/store";
 import { encodeProperties, type Properties, WireWriter } from "@haremq/wire";
 import { type MessageStore, propertiesBytesMax } from "../message/message-store.ts";
 import { MessageView, persistentMode, unstored } from "../message/message-view.ts";
-import { distribute } from "../queue/distribute.ts";
+import { distribute, tellArrival } from "../queue/distribute.ts";
 import type { VirtualHost } from "../vhost/virtual-host.ts";
 import type { Logger } from "./logger.ts";
 
@@ -38,11 +38,17 @@ export class InternalPublisher {
   #waiting: InternalMessage[] = [];
   #waitingBytes = 0;
   #dropped = 0;
+  #isPublishing = false;
 
   constructor(messages: MessageStore, clock: Clock, log: Logger) {
     this.#messages = messages;
     this.#clock = clock;
     this.#log = log;
+  }
+
+  /** True while messages are being published, so that what is said about that is no message. */
+  get isPublishing(): boolean {
+    return this.#isPublishing;
   }
 
   /** Takes a message whose body nobody changes any more. */
@@ -63,6 +69,7 @@ export class InternalPublisher {
     this.#waitingBytes = 0;
     this.#dropped = 0;
     this.#messages.nowMs = this.#clock.wallMs();
+    this.#isPublishing = true;
     for (const message of messages) {
       try {
         this.#publishNow(message);
@@ -71,6 +78,7 @@ export class InternalPublisher {
       }
     }
     if (dropped > 0) this.#log.warn(`dropped ${dropped} messages of the broker's own: too many`);
+    this.#isPublishing = false;
   }
 
   #publishNow({ vhost, exchange: name, routingKey, properties, body }: InternalMessage): void {
@@ -91,7 +99,8 @@ export class InternalPublisher {
     view.isPersistent = properties.deliveryMode === persistentMode;
     view.handle = unstored;
     const message = { routingKeys: [routingKey], headers: properties.headers, view };
-    const { queues, keepers } = vhost.topology.pass(exchange, message);
-    distribute(this.#messages, queues, view, RecordKind.Message, keepers);
+    const { queues, keepers, receipts, isRouted } = vhost.topology.pass(exchange, message);
+    const outcome = distribute(this.#messages, queues, view, RecordKind.Message, keepers);
+    if (isRouted) tellArrival(receipts, outcome);
   }
 }

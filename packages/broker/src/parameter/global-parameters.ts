@@ -1,6 +1,7 @@
 /** Values that operators set by name for the whole broker. Anything that JSON can say goes. */
 
 import { globalParameterRecords, type MetadataStore } from "@haremq/store";
+import { BrokerEvents } from "../events/broker-events.ts";
 import type { JsonValue } from "./json-value.ts";
 import { SavedTable } from "./saved-table.ts";
 
@@ -12,7 +13,7 @@ export interface GlobalParameter {
 export class GlobalParameters {
   readonly #table: SavedTable<GlobalParameter>;
 
-  constructor(store: MetadataStore | undefined) {
+  constructor(store: MetadataStore | undefined, events = new BrokerEvents()) {
     const saved = store === undefined ? [] : globalParameterRecords.scan(store);
     this.#table = new SavedTable<GlobalParameter>(
       {
@@ -22,6 +23,12 @@ export class GlobalParameters {
       },
       store,
       Array.from(saved, ({ name, value }) => ({ name, value: value as JsonValue })),
+      (before, after) => {
+        if (!events.isHeard) return;
+        const place = { vhost: undefined, component: "global", name: (after ?? before)!.name };
+        if (after === undefined) events.tell({ type: "parameter.cleared", ...place });
+        else events.tell({ type: "parameter.set", ...place, value: after.value });
+      },
     );
   }
 

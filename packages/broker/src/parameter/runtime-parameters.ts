@@ -4,6 +4,7 @@
  */
 
 import { type MetadataStore, parameterRecords } from "@haremq/store";
+import { BrokerEvents } from "../events/broker-events.ts";
 import type { JsonValue } from "./json-value.ts";
 import type { ParameterComponents } from "./parameter-components.ts";
 import { ParameterError, validationFailed } from "./parameter-error.ts";
@@ -19,7 +20,12 @@ export class RuntimeParameters {
   readonly #components: ParameterComponents;
   readonly #table: SavedTable<RuntimeParameter>;
 
-  constructor(vhost: string, components: ParameterComponents, store: MetadataStore | undefined) {
+  constructor(
+    vhost: string,
+    components: ParameterComponents,
+    store: MetadataStore | undefined,
+    events = new BrokerEvents(),
+  ) {
     this.#components = components;
     const saved = store === undefined ? [] : parameterRecords.scan(store, vhost);
     this.#table = new SavedTable<RuntimeParameter>(
@@ -34,6 +40,13 @@ export class RuntimeParameters {
         name,
         value: value as JsonValue,
       })),
+      (before, after) => {
+        if (!events.isHeard) return;
+        const { component, name } = (after ?? before)!;
+        const place = { vhost, component, name };
+        if (after === undefined) events.tell({ type: "parameter.cleared", ...place });
+        else events.tell({ type: "parameter.set", ...place, value: after.value });
+      },
     );
   }
 

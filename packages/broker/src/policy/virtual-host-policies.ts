@@ -8,13 +8,14 @@
 
 import type { MetadataStore } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
+import type { BrokerEvents } from "../events/broker-events.ts";
 import type { Topology } from "../exchange/topology.ts";
 import type { Queue } from "../queue/queue.ts";
 import { queueTypeOf } from "../queue/queue-types.ts";
 import { EffectivePolicy, noPolicy, type PolicyValue } from "./effective-policy.ts";
 import type { Policy } from "./policy.ts";
 import { policyKey } from "./policy-keys.ts";
-import { PolicyTable } from "./policy-table.ts";
+import { type PolicyAudience, PolicyTable } from "./policy-table.ts";
 
 export class VirtualHostPolicies {
   readonly user: PolicyTable;
@@ -23,13 +24,25 @@ export class VirtualHostPolicies {
   readonly #merged = new WeakMap<Policy, WeakMap<Policy, EffectivePolicy>>();
   readonly #alone = new WeakMap<Policy, EffectivePolicy>();
 
-  constructor(vhost: string, topology: Topology<Queue>, store: MetadataStore | undefined) {
+  constructor(
+    vhost: string,
+    topology: Topology<Queue>,
+    store: MetadataStore | undefined,
+    events: BrokerEvents,
+  ) {
     this.#topology = topology;
-    const onChange = (before: Policy | undefined, after: Policy | undefined): void => {
-      this.#apply([before, after].filter((policy) => policy !== undefined));
-    };
-    this.user = new PolicyTable(vhost, "user", store, onChange);
-    this.operator = new PolicyTable(vhost, "operator", store, onChange);
+    const tableFor = (audience: PolicyAudience): PolicyTable =>
+      new PolicyTable(vhost, audience, store, (before, after) => {
+        this.#apply([before, after].filter((policy) => policy !== undefined));
+        if (!events.isHeard) return;
+        if (after !== undefined)
+          events.tell({ type: "policy.set", vhost, audience, policy: after });
+        else if (before !== undefined) {
+          events.tell({ type: "policy.cleared", vhost, audience, policy: before });
+        }
+      });
+    this.user = tableFor("user");
+    this.operator = tableFor("operator");
   }
 
   ofExchange(name: string): EffectivePolicy {

@@ -29,7 +29,13 @@ import { FifoBacklog } from "./fifo-backlog.ts";
 import { IdleWatch } from "./idle-watch.ts";
 import type { MessageFact } from "./message-facts.ts";
 import { PriorityBacklog } from "./priority-backlog.ts";
-import type { PulledMessage, QueueCounts, QueueSpec, RestoredMessage } from "./queue.ts";
+import type {
+  PulledMessage,
+  QueueCounts,
+  QueueOwner,
+  QueueSpec,
+  RestoredMessage,
+} from "./queue.ts";
 import type { DeathReason, QueueHost } from "./queue-host.ts";
 import { integerArgument, type QueueSettings, queueSettings } from "./queue-settings.ts";
 import { queueTypeOf } from "./queue-types.ts";
@@ -45,7 +51,7 @@ const measuresPerTurn = 4096;
 export class ClassicQueue implements OutboxOwner {
   readonly name: string;
   readonly durable: boolean;
-  readonly exclusiveOwner: object | null;
+  readonly exclusiveOwner: QueueOwner | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;

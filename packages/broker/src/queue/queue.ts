@@ -9,15 +9,22 @@
 
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../consumer/consumer.ts";
+import type { ConnectionDetails } from "../events/connection-details.ts";
 import type { MessageView } from "../message/message-view.ts";
 import type { EffectivePolicy } from "../policy/effective-policy.ts";
+
+/** Who alone may use an exclusive queue. */
+export interface QueueOwner {
+  /** The connection it stands for, where that is known. */
+  readonly connection?: ConnectionDetails | undefined;
+}
 
 /** What a queue is declared as. */
 export interface QueueSpec {
   readonly name: string;
   readonly durable: boolean;
   /** The connection that alone may use it, or null. */
-  readonly exclusiveOwner: object | null;
+  readonly exclusiveOwner: QueueOwner | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   /** What the message store calls it, if its messages are to survive a restart. */
@@ -58,7 +65,7 @@ export interface RestoredMessage {
 export interface Queue {
   readonly name: string;
   readonly durable: boolean;
-  readonly exclusiveOwner: object | null;
+  readonly exclusiveOwner: QueueOwner | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   readonly singleActiveConsumer: boolean;

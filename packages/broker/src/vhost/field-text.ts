@@ -82,7 +82,7 @@ export function erlangTerm(field: FieldValue): string {
     case "A":
       return `[${field.value.map((item) => `{${typeNames[item.type]},${erlangTerm(item)}}`)}]`;
     case "F":
-      return `[${field.value.entries.map(({ name, value }) => entryTerm(name, value))}]`;
+      return `[${field.value.entries.map(({ name, value }) => erlangEntry(name, value))}]`;
     case "V":
       return "undefined";
     default:
@@ -104,7 +104,8 @@ export function erlangPair(tag: string, term: string, precedingText: string): st
   return `{${tag},\n${" ".repeat(column + 1)}${term}}`;
 }
 
-function entryTerm(name: string, value: FieldValue): string {
+/** An entry of a table as RabbitMQ holds it: its name, its type, its value. */
+export function erlangEntry(name: string, value: FieldValue): string {
   return `{${binaryTerm(octetsOf(name))},${typeNames[value.type]},${erlangTerm(value)}}`;
 }
 

@@ -29,8 +29,10 @@ import {
   topicRefused,
   unknownExchangeType,
 } from "../errors.ts";
+import { internalUser } from "../events/broker-events.ts";
+import type { ConnectionDetails } from "../events/connection-details.ts";
 import type { Exchange } from "../exchange/exchange.ts";
-import type { Queue } from "../queue/queue.ts";
+import type { Queue, QueueOwner } from "../queue/queue.ts";
 import { checkQueueArguments, checkServerNamed } from "../queue/queue-arguments.ts";
 import { isStream, queueTypeOf } from "../queue/queue-types.ts";
 import { checkStreamConsumer, unsupportedByStream } from "../queue/stream/stream-arguments.ts";
@@ -70,13 +72,15 @@ export interface BindingDeclaration {
   readonly arguments: FieldTable;
 }
 
-export class Session {
+export class Session implements QueueOwner {
   readonly user: User;
   readonly vhost: VirtualHost;
   readonly #authorizer: Authorizer;
   readonly #random: Random;
   readonly #visit: Visit;
   readonly #exclusiveQueues = new Set<Queue>();
+  /** Whom it is for, once its adapter has said so. */
+  connection: ConnectionDetails | undefined;
   #isClosed = false;
 
   constructor(
@@ -98,13 +102,28 @@ export class Session {
     return this.#authorizer.epoch;
   }
 
-  /** A protocol with channels opens each here; throws if the user has as many as it may have. */
-  openChannel(): void {
-    this.#visit.openChannel();
+  /** The connection is open. */
+  begin(connection: ConnectionDetails): void {
+    this.connection = connection;
+    if (this.vhost.events.isHeard)
+      this.vhost.events.tell({ type: "connection.created", connection });
   }
 
-  closeChannel(): void {
+  /** A protocol with channels opens each here; throws if the user has as many as it may have. */
+  openChannel(channel: number): void {
+    this.#visit.openChannel();
+    this.#tellOfChannel("channel.created", channel);
+  }
+
+  closeChannel(channel: number): void {
     this.#visit.closeChannel();
+    this.#tellOfChannel("channel.closed", channel);
+  }
+
+  #tellOfChannel(type: "channel.created" | "channel.closed", channel: number): void {
+    const { connection } = this;
+    if (connection === undefined || !this.vhost.events.isHeard) return;
+    this.vhost.events.tell({ type, connection, channel });
   }
 
   // Exchanges
@@ -135,7 +154,7 @@ export class Session {
       }
       this.#checkExchangeArguments(declaration);
       this.vhost.checkExchange({ ...declaration, name });
-      exchange = await this.vhost.createExchange({ ...declaration, name });
+      exchange = await this.vhost.createExchange({ ...declaration, name }, this.user.name);
     }
     checkExchangeEquivalence(exchange, declaration, this.vhost.name);
     return exchange;
@@ -157,7 +176,7 @@ export class Session {
     if (ifUnused && this.vhost.topology.isSource(exchange)) {
       throw inUse("exchange", plain, this.vhost.name);
     }
-    await this.vhost.deleteExchange(exchange);
+    await this.vhost.deleteExchange(exchange, this.user.name);
   }
 
   // Bindings
@@ -173,7 +192,7 @@ export class Session {
       ...(destinationKind === "queue" && { queueModule: queueTypeOf(to.arguments).module }),
     });
     if (invalid !== undefined) throw preconditionFailed(invalid.explanation);
-    await this.vhost.bind(from, to, routingKey, declaration.arguments);
+    await this.vhost.bind(from, to, routingKey, declaration.arguments, this.user.name);
   }
 
   /** Removing what is not there succeeds. */
@@ -187,7 +206,7 @@ export class Session {
     const args = declaration.arguments;
     if (!this.vhost.topology.hasBinding(from, to, routingKey, args)) return;
     if (isQueue) this.#checkUnlocked(to as Queue);
-    await this.vhost.unbind(from, to, routingKey, args);
+    await this.vhost.unbind(from, to, routingKey, args, this.user.name);
   }
 
   // Queues
@@ -231,13 +250,11 @@ export class Session {
       this.#check("write", "exchange", deadLetters);
     }
     checkQueueArguments(name, declaration, vhost.name);
-    const queue = await vhost.createQueue({
-      name,
-      durable: declaration.durable,
-      exclusiveOwner: this.#owner(declaration),
-      autoDelete: declaration.autoDelete,
-      arguments: declaration.arguments,
-    });
+    const { durable, autoDelete, arguments: args } = declaration;
+    const queue = await vhost.createQueue(
+      { name, durable, exclusiveOwner: this.#owner(declaration), autoDelete, arguments: args },
+      this.user.name,
+    );
     if (declaration.exclusive) this.#exclusiveQueues.add(queue);
     // The connection may have ended meanwhile.
     if (this.#isClosed && declaration.exclusive) this.#expireQueue(queue);
@@ -297,11 +314,37 @@ export class Session {
     return queue;
   }
 
-  /** Ends a subscription; the queue goes too if it was to go with its last consumer. */
-  unsubscribe(consumer: Consumer): void {
+  /** Begins a subscription of a channel. */
+  subscribe(consumer: Consumer, channel: number): void {
+    consumer.queue.subscribe(consumer);
+    this.#tellOfConsumer("consumer.created", consumer, channel, this.user.name);
+  }
+
+  /**
+   * Ends a subscription, because the client has asked for that or its channel ends; the queue goes
+   * too if it was to go with its last consumer. Without channels there is none but 0.
+   */
+  unsubscribe(consumer: Consumer, channel = 0, by = this.user.name): void {
     const queue = consumer.queue;
     queue.unsubscribe(consumer);
+    this.#tellOfConsumer("consumer.deleted", consumer, channel, by);
     if (queue.autoDelete && queue.consumerCount === 0) this.#expireQueue(queue);
+  }
+
+  /** The queue has ended a subscription. */
+  onCancelled(consumer: Consumer, channel: number): void {
+    this.#tellOfConsumer("consumer.deleted", consumer, channel, internalUser);
+  }
+
+  #tellOfConsumer(
+    type: "consumer.created" | "consumer.deleted",
+    consumer: Consumer,
+    channel: number,
+    by: string,
+  ): void {
+    const { connection } = this;
+    if (connection === undefined || !this.vhost.events.isHeard) return;
+    this.vhost.events.tell({ type, connection, channel, consumer, by });
   }
 
   /** The consumer tag that a client gave, or one made for it. */
@@ -325,12 +368,16 @@ export class Session {
 
   /** Ends everything that lives only as long as its connection. */
   async close(): Promise<void> {
+    const { connection } = this;
+    if (connection !== undefined && !this.#isClosed && this.vhost.events.isHeard) {
+      this.vhost.events.tell({ type: "connection.closed", connection });
+    }
     this.#isClosed = true;
     this.#visit.leave();
     for (const queue of [...this.#exclusiveQueues]) this.#expireQueue(queue);
   }
 
-  #owner(declaration: QueueDeclaration): object | null {
+  #owner(declaration: QueueDeclaration): QueueOwner | null {
     return declaration.exclusive ? this : null;
   }
 
@@ -342,7 +389,7 @@ export class Session {
 
   #removeQueue(queue: Queue): Promise<number> {
     this.#exclusiveQueues.delete(queue);
-    return this.vhost.deleteQueue(queue);
+    return this.vhost.deleteQueue(queue, this.user.name);
   }
 
   /** The names in a binding, once the user is known to be allowed to bind them. */

@@ -9,6 +9,7 @@
 import { type Clock, KeyedTurns } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
 import { tooManyQueues } from "../errors.ts";
+import { BrokerEvents, internalUser } from "../events/broker-events.ts";
 import { type Firehose, traceExchange } from "../events/firehose.ts";
 import { type Binding, bindingIdentity } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
@@ -50,6 +51,9 @@ export interface VirtualHostOptions {
   readonly features?: readonly ExchangeFeature[];
   readonly exchangeTypes?: ExchangeTypes;
   readonly parameterComponents?: ParameterComponents;
+  /** Topic exchanges that the broker itself publishes to, besides the one for traces. */
+  readonly systemExchanges?: readonly string[];
+  readonly events?: BrokerEvents;
   /** A change that nobody waits for could not be saved. */
   onSaveFailed?(error: unknown): void;
 }
@@ -69,6 +73,7 @@ const predeclared: readonly (readonly [name: string, type: string, internal: boo
 export class VirtualHost implements QueueHost {
   readonly name: string;
   readonly topology: Topology<Queue>;
+  readonly events: BrokerEvents;
   readonly parameters: RuntimeParameters;
   readonly limits: VirtualHostLimits;
   #metadata: VirtualHostMetadata;
@@ -93,6 +98,7 @@ export class VirtualHost implements QueueHost {
     this.name = name;
     this.topology = topology;
     this.#metadata = options.metadata ?? noMetadata;
+    this.events = options.events ?? new BrokerEvents();
     this.#messages = messages;
     this.#streams = options.streams;
     this.#deadLetters = new DeadLetters(this.topology, messages, (queue, exchange) =>
@@ -100,13 +106,19 @@ export class VirtualHost implements QueueHost {
     );
     this.#journal = journal;
     this.#onSaveFailed = onSaveFailed;
-    this.parameters = new RuntimeParameters(name, parameterComponents, journal?.metadata);
+    this.parameters = new RuntimeParameters(
+      name,
+      parameterComponents,
+      journal?.metadata,
+      this.events,
+    );
     this.limits = new VirtualHostLimits(this.parameters);
     const place = { vhost: name, topology, messages, journal, onSaveFailed };
     this.#features = new ExchangeFeatures(options.features ?? [], place);
-    this.#policies = new VirtualHostPolicies(name, topology, journal?.metadata);
+    this.#policies = new VirtualHostPolicies(name, topology, journal?.metadata, this.events);
     topology.applyPolicy(topology.defaultExchange, this.#policies.ofExchange(""));
-    for (const [exchange, type, internal] of predeclared) {
+    const system = (options.systemExchanges ?? []).map((each) => [each, "topic", true] as const);
+    for (const [exchange, type, internal] of [...predeclared, ...system]) {
       const spec = { name: exchange, type, internal, durable: true, autoDelete: false };
       const args = new FieldTable();
       const policy = this.#policies.ofExchange(exchange);
@@ -207,7 +219,7 @@ export class VirtualHost implements QueueHost {
     return this.#features.of(exchange, feature);
   }
 
-  async createExchange(spec: ExchangeSpec): Promise<Exchange> {
+  async createExchange(spec: ExchangeSpec, by = internalUser): Promise<Exchange> {
     const numbers = this.#features.newNumbers(spec, this.#policies.ofExchange(spec.name));
     if (spec.durable && this.#journal !== undefined) {
       await this.#journal.saveExchange(this.name, spec, numbers);
@@ -215,11 +227,15 @@ export class VirtualHost implements QueueHost {
     const policy = this.#policies.ofExchange(spec.name);
     const exchange = this.topology.addExchange(spec, policy);
     this.#features.begin(exchange, numbers);
+    if (this.events.isHeard) {
+      this.events.tell({ type: "exchange.created", vhost: this.name, exchange, by });
+    }
     return exchange;
   }
 
-  async deleteExchange(exchange: Exchange): Promise<void> {
+  async deleteExchange(exchange: Exchange, by = internalUser): Promise<void> {
     const removed = this.topology.removeExchange(exchange);
+    this.#tellRemoved(removed, by);
     await this.#journal?.remove(this.name, {
       ...removed,
       exchanges: [exchange, ...removed.exchanges],
@@ -234,7 +250,7 @@ export class VirtualHost implements QueueHost {
     throw tooManyQueues(newQueue, this.name, maxQueues);
   }
 
-  async createQueue(spec: NewQueue): Promise<Queue> {
+  async createQueue(spec: NewQueue, by = internalUser): Promise<Queue> {
     const journal = spec.durable ? this.#journal : undefined;
     const storeNumber = journal?.newStoreNumber() ?? 0;
     const numbered = { ...spec, storeNumber };
@@ -253,6 +269,9 @@ export class VirtualHost implements QueueHost {
       this.#queuesToCome--;
     }
     this.#addQueue(queue);
+    if (this.events.isHeard) {
+      this.events.tell({ type: "queue.created", vhost: this.name, queue, by });
+    }
     return queue;
   }
 
@@ -264,9 +283,13 @@ export class VirtualHost implements QueueHost {
   }
 
   /** Removes the queue, its bindings and its messages, and cancels its consumers. */
-  async deleteQueue(queue: Queue): Promise<number> {
+  async deleteQueue(queue: Queue, by = internalUser): Promise<number> {
     if (queue.deleted) return 0;
     const { removed, count } = this.#dropQueue(queue);
+    if (this.events.isHeard) {
+      this.events.tell({ type: "queue.deleted", vhost: this.name, queue, by });
+      this.#tellRemoved(removed, by);
+    }
     await this.#journal?.remove(this.name, { ...removed, queues: [queue] });
     return count;
   }
@@ -282,34 +305,44 @@ export class VirtualHost implements QueueHost {
     return { removed, count: queue.close() };
   }
 
+  #tellRemoved({ exchanges, bindings }: Removed<Queue>, by: string): void {
+    const events = this.events;
+    if (!events.isHeard) return;
+    const vhost = this.name;
+    for (const exchange of exchanges)
+      events.tell({ type: "exchange.deleted", vhost, exchange, by });
+    for (const binding of bindings) events.tell({ type: "binding.deleted", vhost, binding, by });
+  }
+
   async bind(
     source: Exchange,
     destination: Exchange | Queue,
     routingKey: string,
     args: FieldTable,
+    by = internalUser,
   ): Promise<void> {
     const destinationKind = this.#isQueue(destination) ? "queue" : "exchange";
     const binding = { source, destination, destinationKind, routingKey, arguments: args } as const;
     if (this.#journal === undefined || !isDurableBinding(source, destination)) {
-      await this.#bindNow(binding);
+      await this.#bindNow(binding, by);
       return;
     }
     const identity = bindingIdentity(source.name, routingKey, args);
     await this.exclusively(`binding to ${destinationKind} ${destination.name} ${identity}`, () =>
-      this.#bindDurably(this.#journal!, binding),
+      this.#bindDurably(this.#journal!, binding, by),
     );
   }
 
-  async #bindDurably(journal: TopologyJournal, binding: Binding<Queue>): Promise<void> {
+  async #bindDurably(journal: TopologyJournal, binding: Binding<Queue>, by: string): Promise<void> {
     if (!this.#hasBothEnds(binding) || this.#isBound(binding)) return;
     await journal.saveBinding(savedBinding(this.name, binding));
     // Either end may have gone while this was saved.
-    const isBound = await this.#bindNow(binding);
+    const isBound = await this.#bindNow(binding, by);
     if (!isBound) await journal.remove(this.name, { bindings: [binding] });
   }
 
   /** Resolves to false if either end has gone. */
-  async #bindNow(binding: Binding<Queue>): Promise<boolean> {
+  async #bindNow(binding: Binding<Queue>, by: string): Promise<boolean> {
     const { source, destination, routingKey } = binding;
     if (this.#hasBothEnds(binding) && !this.#isBound(binding)) {
       const introduction = this.#features.introduce(binding);
@@ -321,7 +354,10 @@ export class VirtualHost implements QueueHost {
       }
     }
     if (!this.#hasBothEnds(binding)) return false;
-    this.topology.bind(source, destination, routingKey, binding.arguments);
+    const isNew = this.topology.bind(source, destination, routingKey, binding.arguments);
+    if (isNew && this.events.isHeard) {
+      this.events.tell({ type: "binding.created", vhost: this.name, binding, by });
+    }
     return true;
   }
 
@@ -343,9 +379,12 @@ export class VirtualHost implements QueueHost {
     destination: Exchange | Queue,
     routingKey: string,
     args: FieldTable,
+    by = internalUser,
   ): Promise<void> {
     const removed = this.topology.unbind(source, destination, routingKey, args);
-    if (removed !== undefined) await this.#journal?.remove(this.name, removed);
+    if (removed === undefined) return;
+    this.#tellRemoved(removed, by);
+    await this.#journal?.remove(this.name, removed);
   }
 
   // What a restart finds

@@ -20,6 +20,8 @@ export interface BrokerConfig {
   readonly log: LogConfig;
   /** max_message_size */
   readonly maxMessageSizeBytes: number;
+  /** event_exchange.vhost: the virtual host that has amq.rabbitmq.event; undefined for none. */
+  readonly eventVhost: string | undefined;
 }
 
 export interface ConnectionConfig {
@@ -107,6 +109,13 @@ export interface LogConfig {
   readonly format: "plaintext" | "json";
   /** log.console.stdio */
   readonly stream: "stdout" | "stderr";
+  /** log.exchange.*: whether, and from which level on, it goes to amq.rabbitmq.log too. */
+  readonly exchange: {
+    readonly isOn: boolean;
+    /** undefined: that of the console. */
+    readonly level: LogLevel | undefined;
+    readonly format: "plaintext" | "json";
+  };
 }
 
 export type LogLevel = "debug" | "info" | "warn" | "error" | "none";
@@ -152,8 +161,15 @@ export function defaultConfig(version: string): BrokerConfig {
       rabbitmqVersion: "3.13.7",
       clusterName: undefined,
     },
-    log: { console: true, level: "info", format: "plaintext", stream: "stdout" },
+    log: {
+      console: true,
+      level: "info",
+      format: "plaintext",
+      stream: "stdout",
+      exchange: { isOn: false, level: undefined, format: "plaintext" },
+    },
     // RabbitMQ 3.x's: 4.x takes 16 MiB, and would refuse what worked before.
     maxMessageSizeBytes: 134_217_728,
+    eventVhost: undefined,
   };
 }

@@ -202,9 +202,24 @@ const logKeys: readonly ConfigKey[] = [
   key("log.console.stdio", oneOf("stdout", "stderr"), ({ config }, value) => {
     config.log.stream = value;
   }),
+  key("log.exchange", boolean, ({ config }, value) => {
+    config.log.exchange.isOn = value;
+  }),
+  key("log.exchange.formatter", oneOf("plaintext", "json"), ({ config }, value) => {
+    config.log.exchange.format = value;
+  }),
+  key("log.exchange.level", logLevel, ({ config }, value) => {
+    config.log.exchange.level = value;
+  }),
   key("log.level", logLevel, setLogLevel("log.level")),
   key("log.default.level", logLevel, setLogLevel("log.default.level")),
   key("log.console.level", logLevel, setLogLevel("log.console.level")),
+];
+
+const eventKeys: readonly ConfigKey[] = [
+  key("event_exchange.vhost", nonEmptyText, ({ config }, value) => {
+    config.eventVhost = value;
+  }),
 ];
 
 const identityKeys: readonly ConfigKey[] = [
@@ -229,6 +244,7 @@ export const configKeys: readonly ConfigKey[] = [
   ...memoryKeys,
   ...diskKeys,
   ...logKeys,
+  ...eventKeys,
   ...identityKeys,
 ];
 

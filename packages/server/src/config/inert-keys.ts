@@ -36,9 +36,7 @@ export const inertKeys: readonly string[] = [
   ..."cluster_keepalive_interval net_ticktime delegate_count distribution.**".split(" "),
   ..."cluster_tags.* node_tags.*".split(" "),
   // Logs: those that go elsewhere than the console, and categories
-  ..."log.dir log.file log.file.** log.exchange log.exchange.** log.syslog log.syslog.**".split(
-    " ",
-  ),
+  ..."log.dir log.file log.file.** log.exchange.formatter.** log.syslog log.syslog.**".split(" "),
   ..."log.journald log.journald.** log.console.use_colors log.console.color_esc_seqs.*".split(" "),
   ..."log.console.formatter.** log.default.rotation.* log.channel.** log.connection.**".split(" "),
   ..."log.federation.** log.mirroring.** log.prelaunch.** log.queue.** log.ra.**".split(" "),
@@ -51,6 +49,6 @@ export const inertKeys: readonly string[] = [
   ..."deprecated_features.permit.* message_interceptors.** amqp_client.** amqp1_0.**".split(" "),
   // Plugins
   ..."management.** management_agent.** prometheus.** mqtt.** stomp.** stream.**".split(" "),
-  ..."web_mqtt.** web_stomp.** web_dispatch.** trust_store.** event_exchange.**".split(" "),
+  ..."web_mqtt.** web_stomp.** web_dispatch.** trust_store.** event_exchange.protocol".split(" "),
   ..."federation.** shovel.** aws.** tracing.** top.** jms_topic_exchange.**".split(" "),
 ];

@@ -22,7 +22,14 @@ import type { Consumer } from "../../consumer/consumer.ts";
 import { type DurableWaiter, type MessageStore, Viewed } from "../../message/message-store.ts";
 import { MessageView } from "../../message/message-view.ts";
 import { type EffectivePolicy, noPolicy } from "../../policy/effective-policy.ts";
-import type { PulledMessage, Queue, QueueCounts, QueueSpec, RestoredMessage } from "../queue.ts";
+import type {
+  PulledMessage,
+  Queue,
+  QueueCounts,
+  QueueOwner,
+  QueueSpec,
+  RestoredMessage,
+} from "../queue.ts";
 import { streamLimits } from "./stream-arguments.ts";
 import { StreamConsumers } from "./stream-consumers.ts";
 import { appendMessage } from "./stream-record.ts";
@@ -32,7 +39,7 @@ import type { Streams } from "./streams.ts";
 export class StreamQueue implements Queue, DurableWaiter {
   readonly name: string;
   readonly durable: boolean;
-  readonly exclusiveOwner: object | null;
+  readonly exclusiveOwner: QueueOwner | null;
   readonly autoDelete: boolean;
   readonly arguments: FieldTable;
   readonly singleActiveConsumer = false;
