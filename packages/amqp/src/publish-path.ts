@@ -21,10 +21,12 @@ import {
   checkExpiration,
   DirectReplies,
   type Exchange,
+  encodeBlindCopies,
   fieldTypeName,
   internalExchangePublish,
   MessageView,
   messageTooLarge,
+  noBlindCopies,
   noTerms,
   notImplemented,
   type Passage,
@@ -219,6 +221,7 @@ export class PublishPath {
     view.bodyStart = bodyStart;
     view.bodyLength = bodyLength;
     view.handle = unstored;
+    view.blindCopies = noBlindCopies;
     if (this.#immediate) throw notImplemented("immediate=true");
     const route = this.#route;
     const owner = this.#owner;
@@ -326,6 +329,7 @@ export class PublishPath {
     if (bcc !== undefined) {
       const end = view.propertiesStart + view.propertiesLength;
       setProperties(view, removeHeader(view.properties, view.propertiesStart, end, "BCC"));
+      view.blindCopies = encodeBlindCopies(bcc);
     }
     if (cc === undefined && bcc === undefined) return undefined;
     return [...(cc ?? []), ...(bcc ?? [])];

@@ -63,8 +63,7 @@ export class Transaction {
   ): void {
     const handle = this.#keeper.keep(view);
     this.#keeper.pin(handle);
-    const { isPersistent } = view;
-    const bytes = view.addressLength + view.propertiesLength + view.bodyLength;
+    const { isPersistent, storedBytes: bytes } = view;
     const { keepers = noKeepers, receipts = noReceipts } = passage ?? {};
     const { isTaken = false, awaitsStore = false } = passage ?? {};
     const taps = { keepers, receipts, isTaken, awaitsStore };

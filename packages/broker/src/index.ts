@@ -47,6 +47,7 @@ export {
   TapVerdict,
 } from "./exchange/message-tap.ts";
 export type { Route } from "./exchange/route.ts";
+export { encodeBlindCopies } from "./message/blind-copies.ts";
 export { copyBytes } from "./message/copy-bytes.ts";
 export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direct-replies.ts";
 export { checkExpiration } from "./message/expiration.ts";
@@ -58,7 +59,7 @@ export {
   Viewed,
 } from "./message/message-store.ts";
 export { noTerms, priorityOf, termsOf } from "./message/message-terms.ts";
-export { MessageView, unstored } from "./message/message-view.ts";
+export { MessageView, noBlindCopies, unstored } from "./message/message-view.ts";
 export { ParameterError } from "./parameter/parameter-error.ts";
 export {
   EffectivePolicy,

@@ -96,6 +96,25 @@ describe("a restart, of what queues are asked", () => {
     assert.equal(bodies(await broker.drain("dead")), "0 1 2 3 4 5 6");
   });
 
+  it("knows the blind copies of a message that dies afterwards", async (t) => {
+    const broker = await DurableBroker.start(t);
+    await broker.confirmed(async (channel) => {
+      await channel.exchangeDeclare("x", "direct", { durable: true });
+      await declare(channel, "copies");
+      await channel.queueBind("copies", "x", "blind");
+      await declare(channel, "q", { "x-dead-letter-exchange": "x" });
+      channel.basicPublish("", "q", "m", { ...persistent, headers: { BCC: ["blind", "ä"] } });
+    });
+    await broker.restart();
+    await broker.onChannel(async (channel) => {
+      const message = (await channel.basicGet("q"))!;
+      assert.equal(message.properties.headers?.has("BCC"), false);
+      channel.reject(message, false);
+      await channel.queueDeclare("q", { passive: true });
+    });
+    assert.equal(bodies(await broker.drain("copies")), "m");
+  });
+
   it("knows how long messages are", async (t) => {
     const broker = await DurableBroker.start(t);
     await broker.confirmed(async (channel) => {

@@ -1,7 +1,7 @@
 /** Dead letters: reasons, routes, headers, cycles. */
 
 import { area, scenario } from "../scenario.ts";
-import { awaiting, call, on, publish } from "../step.ts";
+import { awaiting, call, on, publish, reopen } from "../step.ts";
 
 type Table = Readonly<Record<string, unknown>>;
 
@@ -153,6 +153,26 @@ const routes = [
     publish("", "~q", "1", { properties: { headers: { CC: ["~other"], z: 1 } } }),
     get("~q", false),
     reject(1),
+    get("~dead"),
+  ]),
+  scenario("with BCC, without a key of the queue's", [
+    exchange("~x", "direct"),
+    dead,
+    bind("~dead", "~x", "~other"),
+    declare("~q", { "x-dead-letter-exchange": "~x" }),
+    publish("", "~q", "1", { properties: { headers: { BCC: ["~other"] } } }),
+    get("~q", false),
+    reject(1),
+    get("~dead"),
+  ]),
+  scenario("from a queue that has its consumer's connection lost", [
+    dead,
+    declare("~q", toDead),
+    publish("", "~q", "1"),
+    get("~q", false),
+    call("channel.close", { replyCode: 200 }),
+    reopen(),
+    get("~q"),
     get("~dead"),
   ]),
   scenario("to an exchange that is missing", [

@@ -3,7 +3,7 @@
  * queues that hold it, and counts the holders. Queues call it; nobody else knows the layout.
  *
  *     user's words:  | address bytes: 10 bits, properties': 22 | body bytes | arrival | terms |
- *     user's bytes:  | address .. | properties .. | body ..                                  |
+ *     user's bytes:  | address .. | properties .. | body .. | length | blind copies ..       |
  *
  * A message that is to survive a restart for some of its queues is appended to the durable log,
  * with their numbers; every other one lives in memory. Without a data directory there is no durable
@@ -24,7 +24,7 @@ import {
 import { copyBytes } from "./copy-bytes.ts";
 import { MemoryUse } from "./memory-use.ts";
 import { arrivalAt } from "./message-terms.ts";
-import { MessageView, unstored } from "./message-view.ts";
+import { blindCopiesHeadBytes, MessageView, noBlindCopies, unstored } from "./message-view.ts";
 
 /** Who waits for messages to be durable: a channel with confirms to send. */
 export interface DurableWaiter {
@@ -43,6 +43,10 @@ export const Viewed = { Away: 0, Ready: 1, Damaged: 2 } as const;
 const noQueues: readonly number[] = [];
 const addressBits = 10;
 const addressMask = (1 << addressBits) - 1;
+/** Two short strings. A message with blind copies has a code beyond in place of this length. */
+const addressBytesMax = 512;
+const copiedAddressOffset = addressMask - addressBytesMax;
+const none = noBlindCopies;
 /** The longest property block that a record has room to tell. */
 export const propertiesBytesMax = 2 ** (32 - addressBits) - 1;
 /** What is stored of a note besides its words. */
@@ -93,8 +97,7 @@ export class MessageStore {
       this.#log.retain(view.handle);
       return view.handle;
     }
-    const length = view.addressLength + view.propertiesLength + view.bodyLength;
-    return this.#fill(view, this.#log.appendTransient(length));
+    return this.#fill(view, this.#log.appendTransient(view.storedBytes));
   }
 
   /**
@@ -102,8 +105,7 @@ export class MessageStore {
    * It survives once `durablePosition` has reached the `position` after this call.
    */
   keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
-    const length = view.addressLength + view.propertiesLength + view.bodyLength;
-    return this.#fill(view, this.#log.appendDurable(length, queues, kind));
+    return this.#fill(view, this.#log.appendDurable(view.storedBytes, queues, kind));
   }
 
   #fill(view: MessageView, handle: number): number {
@@ -111,7 +113,9 @@ export class MessageStore {
     const log = this.#log;
     const words = log.words;
     const word = log.word + userWord;
-    words[word] = addressLength | (propertiesLength << addressBits);
+    const addressCode =
+      view.blindCopies.length === 0 ? addressLength : addressLength + copiedAddressOffset;
+    words[word] = addressCode | (propertiesLength << addressBits);
     words[word + 1] = bodyLength;
     words[word + 2] = this.#arrival;
     words[word + 3] = view.terms;
@@ -122,6 +126,11 @@ export class MessageStore {
     copyBytes(view.properties, view.propertiesStart, propertiesLength, bytes, offset);
     offset += propertiesLength;
     copyBytes(view.body, view.bodyStart, bodyLength, bytes, offset);
+    if (addressCode !== addressLength) {
+      offset += bodyLength;
+      bytes.writeUInt32LE(view.blindCopies.length, offset);
+      view.blindCopies.copy(bytes, offset + blindCopiesHeadBytes);
+    }
     view.handle = handle;
     return handle;
   }
@@ -159,7 +168,9 @@ export class MessageStore {
     log.open(handle);
     const words = log.words;
     const word = log.word + userWord;
-    const addressLength = words[word]! & addressMask;
+    const addressCode = words[word]! & addressMask;
+    const hasCopies = addressCode > addressBytesMax;
+    const addressLength = hasCopies ? addressCode - copiedAddressOffset : addressCode;
     const propertiesLength = words[word]! >>> addressBits;
     const start = log.contentStart;
     view.address = log.bytes;
@@ -172,6 +183,9 @@ export class MessageStore {
     view.bodyStart = start + addressLength + propertiesLength;
     view.bodyLength = words[word + 1]!;
     view.terms = words[word + 3]!;
+    view.blindCopies = hasCopies
+      ? blindCopiesAt(log.bytes, view.bodyStart + view.bodyLength)
+      : none;
     view.handle = handle;
     return Viewed.Ready;
   }
@@ -309,4 +323,9 @@ export class MessageStore {
   get liveMessages(): number {
     return this.#log.stats.liveRecords;
   }
+}
+
+function blindCopiesAt(bytes: Buffer, start: number): Buffer {
+  const from = start + blindCopiesHeadBytes;
+  return Buffer.from(bytes.subarray(from, from + bytes.readUInt32LE(start)));
 }

@@ -9,7 +9,12 @@
  * Adapters of other protocols write the same three runs of bytes. This is a hot file.
  */
 
-const nothing = Buffer.alloc(0);
+/** Of messages without any. */
+export const noBlindCopies = Buffer.alloc(0);
+/** Tells how long they are. */
+export const blindCopiesHeadBytes = 4;
+
+const nothing = noBlindCopies;
 
 /** No handle: the message has not been stored. */
 export const unstored = -1;
@@ -31,6 +36,15 @@ export class MessageView {
   isPersistent = false;
   /** Its priority and expiration; see message-terms.ts. */
   terms = 0;
+  /** BCC keys, which dead letters follow; see blind-copies.ts. Mostly none. */
+  blindCopies: Buffer = noBlindCopies;
   /** Where the message is stored, or `unstored`. */
   handle: number = unstored;
+
+  /** How long it is when it is stored. */
+  get storedBytes(): number {
+    const bytes = this.addressLength + this.propertiesLength + this.bodyLength;
+    const { length } = this.blindCopies;
+    return length === 0 ? bytes : bytes + length + blindCopiesHeadBytes;
+  }
 }

@@ -8,11 +8,12 @@ import { RecordKind } from "@haremq/store";
 import { encodeProperties, type FieldTable, type Properties, WireWriter } from "@haremq/wire";
 import type { MessageKeeper } from "../exchange/message-tap.ts";
 import type { Topology } from "../exchange/topology.ts";
+import { decodeBlindCopies } from "../message/blind-copies.ts";
 import { isCycle, noteDeath } from "../message/death-headers.ts";
 import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import { type MessageStore, propertiesBytesMax } from "../message/message-store.ts";
 import { priorityOf, termsOf } from "../message/message-terms.ts";
-import { MessageView, persistentMode, unstored } from "../message/message-view.ts";
+import { MessageView, noBlindCopies, persistentMode, unstored } from "../message/message-view.ts";
 import { distribute, survivesIn } from "../queue/distribute.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { DeadLetter } from "../queue/queue-host.ts";
@@ -54,9 +55,12 @@ export class DeadLetters {
       timeSeconds: Math.floor(wallMs / 1000),
     });
     const routingKeys = [letter.routingKey ?? origin.routingKey];
-    if (letter.routingKey === undefined) routingKeys.push(...carbonCopies);
+    if (letter.routingKey === undefined) {
+      routingKeys.push(...carbonCopies, ...decodeBlindCopies(view.blindCopies));
+    }
     const headers = properties.headers!;
     const moved = this.#show(view, exchange.name, routingKeys[0]!, properties);
+    moved.blindCopies = letter.routingKey === undefined ? view.blindCopies : noBlindCopies;
     const message = { routingKeys, headers, view: moved, isDeadLetter: true };
     const passage = this.#topology.pass(exchange, message);
     const queues = this.#withoutCycles(letter, headers, passage.queues);
@@ -129,7 +133,7 @@ export class DeadLetters {
     const isGroup = targets > 0 && source.storeNumber !== 0;
     if (isGroup && messages.isDurable) {
       const own = keepers.map(({ ownRecordBytes }) => ownRecordBytes).filter((bytes) => bytes > 0);
-      const bytes = moved.addressLength + moved.propertiesLength + moved.bodyLength;
+      const bytes = moved.storedBytes;
       const ownBytes = own.reduce((sum, each) => sum + each, 0);
       messages.beginGroup(1 + own.length, targets, bytes + ownBytes, 1);
       distribute(messages, queues, moved, RecordKind.Grouped, keepers);
