@@ -13,6 +13,8 @@ const continuation = "A second word of property flags is refused";
 const hashArguments = "hash-header and hash-property of other types";
 const ring = "A queue is on the hash ring while it has a binding";
 
+const streamFailures = "Consumers of streams are refused, and nothing fails";
+
 const historyOrder = "A history is oldest first, to exchanges too";
 
 const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
@@ -46,7 +48,13 @@ const fromAll: readonly (readonly [scenario: string, heading: string])[] = [
     historyOrder,
   ],
   ["plugin exchanges: x-consistent-hash: a queue that keeps one of its bindings", ring],
+  ...["no interval", "an empty text", "a truth", "a fraction", "nothing", "a list"].map(
+    (name) => [`streams: a beginning that RabbitMQ fails on: ${name}`, streamFailures] as const,
+  ),
+  ["streams: headers that are not in order", "The offset is the last header"],
 ];
+
+const streamFilters = "Streams are filtered";
 
 const counted = "x-delivery-count begins with the first return";
 
@@ -62,12 +70,24 @@ const from3: typeof fromAll = [
   ["dead letters: with CC and a key of the queue's", "CC stays with dead letters"],
   ["consuming: other arguments", "x-cancel-on-ha-failover may be anything"],
   ["consuming: an argument that RabbitMQ fails on", "x-credit is ignored"],
+  ["streams: an argument of mirrored queues' consumers", "x-cancel-on-ha-failover may be anything"],
+  ["streams: filtering: one value", streamFilters],
+  ["streams: filtering: one value, and what has none", streamFilters],
+  ["streams: filtering: several values", streamFilters],
+  ["streams: filtering: no value", streamFilters],
+  ["streams: filtering: a flag that is none", streamFilters],
+  ["streams: filtering: no values, which RabbitMQ fails on", streamFilters],
+  ["streams: filtering: a value that is no text, which RabbitMQ fails on", streamFilters],
+  ["streams: rejected messages have been read, too", "Streams take messages back"],
+  ["streams: recovered messages do not come again", "Streams take messages back"],
 ];
 
 const mechanisms = "ANONYMOUS is not offered";
 const headerAnswer = "Other protocols are answered with AMQP 0-9-1";
 const exchangeTypes = "Unknown exchange types close the connection";
 const routed = "Transactions are routed when they are committed";
+
+const streamRefusals = "Refused consumers of streams are worded as by 3.x";
 
 const from4: typeof fromAll = [
   ["policies: policies for mirrored queues", "Policies for mirrored queues are kept"],
@@ -97,6 +117,12 @@ const from4: typeof fromAll = [
   ["publishing: of two things wrong one is reported", "The user is checked before the expiration"],
   ["transactions: routed when published, not when committed", routed],
   ["transactions: routed when committed, not when published", routed],
+  ["streams: no prefetch limit", streamRefusals],
+  ["streams: a prefetch limit for all", streamRefusals],
+  ["streams: no acknowledgements", streamRefusals],
+  ["streams: no acknowledgements and no prefetch limit", streamRefusals],
+  ["streams: filtering: no values, which RabbitMQ fails on", streamFailures],
+  ["streams: filtering: a value that is no text, which RabbitMQ fails on", streamFailures],
 ];
 
 const byMajor: ReadonlyMap<number, ReadonlyMap<string, string>> = new Map([

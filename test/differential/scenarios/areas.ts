@@ -18,6 +18,7 @@ import { queueLimits } from "./queue-limits.ts";
 import { quorumQueues } from "./quorum-queues.ts";
 import { routing } from "./routing.ts";
 import { settling } from "./settling.ts";
+import { streams } from "./streams.ts";
 import { transactions } from "./transactions.ts";
 
 export const areas: readonly Area[] = [
@@ -39,4 +40,5 @@ export const areas: readonly Area[] = [
   deadLetters,
   policies,
   quorumQueues,
+  streams,
 ];

@@ -104,7 +104,8 @@ const stream: QueueType = {
     "x-queue-leader-locator",
   ],
   otherArguments: [],
-  consumerArguments: ["x-stream-offset", "x-credit"],
+  // RabbitMQ 4.x ignores x-cancel-on-ha-failover here; 3.x refuses it.
+  consumerArguments: ["x-stream-offset", "x-credit", "x-cancel-on-ha-failover"],
 };
 
 const queueTypes = [classic, quorum, stream];
