@@ -65,7 +65,8 @@ export class StreamQueue implements Queue, DurableWaiter {
   readonly #markPositions = new FloatRing();
   #isMarkDue = false;
   #awaitsDurable = false;
-  #unsettled = 0;
+  /** Deliveries settled in any way. */
+  #settled = 0;
   #published = 0;
   #acknowledged = 0;
 
@@ -90,7 +91,7 @@ export class StreamQueue implements Queue, DurableWaiter {
   }
 
   get unsettledCount(): number {
-    return this.#unsettled;
+    return this.#consumers.delivered - this.#settled;
   }
 
   get consumerCount(): number {
@@ -127,6 +128,11 @@ export class StreamQueue implements Queue, DurableWaiter {
 
   get segmentCount(): number {
     return this.#log.segments.length;
+  }
+
+  /** What readers of all streams have in memory. */
+  get readMemoryBytes(): number {
+    return this.#log.store.readMemory.takenBytes;
   }
 
   /** The last offset that is settled, by consumer tag. */
@@ -296,18 +302,18 @@ export class StreamQueue implements Queue, DurableWaiter {
   }
 
   acknowledge(handle: number, sequence: number): void {
-    this.#unsettled--;
+    this.#settled++;
     this.#acknowledged++;
     this.#consumers.noteSettled(handle, sequence);
   }
 
   requeue(handle: number, _sequence: number): void {
-    this.#unsettled--;
+    this.#settled++;
     this.#consumers.noteGivenBack(handle);
   }
 
   reject(handle: number, sequence: number): void {
-    this.#unsettled--;
+    this.#settled++;
     this.#consumers.noteSettled(handle, sequence);
   }
 
