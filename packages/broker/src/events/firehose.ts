@@ -17,6 +17,7 @@ import {
   type Properties,
   textField,
 } from "@haremq/wire";
+import { decodeBlindCopies } from "../message/blind-copies.ts";
 import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import type { MessageView } from "../message/message-view.ts";
 import type { VirtualHost } from "../vhost/virtual-host.ts";
@@ -83,7 +84,8 @@ export class Firehose {
     if (!this.#isHeard) return;
     const { exchange, routingKey } = addressOf(view);
     if (exchange === traceExchange) return;
-    const routingKeys = [routingKey, ...carbonCopiesIn(propertiesOf(view).headers)];
+    const openly = carbonCopiesIn(propertiesOf(view).headers);
+    const routingKeys = [routingKey, ...openly, ...decodeBlindCopies(view.blindCopies)];
     const entries = this.#describe(view, exchange, routingKeys);
     entries.push({ name: "redelivered", value: integer(redelivered ? 1 : 0) });
     this.#addChannel(entries, channel);

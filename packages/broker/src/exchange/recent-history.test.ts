@@ -11,6 +11,8 @@ import {
   queueNamed,
 } from "../../test/given-broker.ts";
 import type { Broker } from "../broker.ts";
+import { encodeBlindCopies } from "../message/blind-copies.ts";
+import { propertiesOf } from "../message/message-address.ts";
 import { MessageView } from "../message/message-view.ts";
 import { distribute } from "../queue/distribute.ts";
 import type { Session } from "../vhost/session.ts";
@@ -51,23 +53,34 @@ function publishTo(
   headers: Record<string, unknown> | undefined,
   routingKey: string,
 ): boolean {
+  return pass(broker, messageTo(body, headers, routingKey), [routingKey]);
+}
+
+function pass(broker: Broker, view: MessageView, routingKeys: readonly string[]): boolean {
   const { topology } = broker.vhost("/")!;
+  const { headers } = propertiesOf(view);
+  const passage = topology.pass(topology.exchange("x")!, { routingKeys, headers, view });
+  distribute(broker.messages, passage.queues, view, undefined, passage.keepers);
+  return passage.isRouted;
+}
+
+function messageTo(
+  body: string,
+  headers: Record<string, unknown> | undefined,
+  routingKey: string,
+): MessageView {
   const view = new MessageView();
   const writer = new WireWriter();
   writer.shortString("x");
   writer.shortString(routingKey);
   view.address = writer.take();
   view.addressLength = view.address.length;
-  const table = headers && FieldTable.from(headers);
-  encodeProperties(writer, table === undefined ? {} : { headers: table });
+  encodeProperties(writer, headers === undefined ? {} : { headers: FieldTable.from(headers) });
   view.properties = writer.take();
   view.propertiesLength = view.properties.length;
   view.body = Buffer.from(body);
   view.bodyLength = view.body.length;
-  const message = { routingKeys: [routingKey], headers: table, view };
-  const passage = topology.pass(topology.exchange("x")!, message);
-  distribute(broker.messages, passage.queues, view, undefined, passage.keepers);
-  return passage.isRouted;
+  return view;
 }
 
 function taken(session: Session, name: string): string[] {
@@ -121,6 +134,20 @@ test("an exchange that is bound gets it by the messages' own keys", async () => 
   await session.bind(bindingFrom("to", "queue", "q", { routingKey: "key.a" }));
   await session.bind(bindingFrom("x", "exchange", "to"));
   assert.deepEqual(taken(session, "q"), ["a", "c"]);
+});
+
+test("an exchange that is bound gets it by keys of CC and BCC, too", async () => {
+  const { broker, session } = await given();
+  const view = messageTo("copied", { CC: ["open"] }, "k");
+  view.blindCopies = encodeBlindCopies(["blind"]);
+  pass(broker, view, ["k", "open", "blind"]);
+  await session.declareExchange(exchangeNamed("to"));
+  for (const key of ["k", "open", "blind"]) {
+    await session.declareQueue(queueNamed(key));
+    await session.bind(bindingFrom("to", "queue", key, { routingKey: key }));
+  }
+  await session.bind(bindingFrom("x", "exchange", "to"));
+  for (const key of ["k", "open", "blind"]) assert.deepEqual(taken(session, key), ["copied"]);
 });
 
 test("a loop of exchanges remembers what it is given and comes to an end", async () => {

@@ -10,6 +10,7 @@
 import { FloatRing } from "@haremq/kernel";
 import { RecordKind } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
+import { decodeBlindCopies } from "../message/blind-copies.ts";
 import { addressOf, carbonCopiesIn, propertiesOf } from "../message/message-address.ts";
 import { type MessageStore, Viewed } from "../message/message-store.ts";
 import { MessageView, persistentMode } from "../message/message-view.ts";
@@ -129,7 +130,8 @@ class RecentHistory implements RunningFeature, MessageKeeper {
       distribute(messages, [destination as Queue], view);
     } else {
       const { headers } = properties;
-      const routingKeys = [addressOf(view).routingKey, ...carbonCopiesIn(headers)];
+      const copies = [...carbonCopiesIn(headers), ...decodeBlindCopies(view.blindCopies)];
+      const routingKeys = [addressOf(view).routingKey, ...copies];
       const message = { routingKeys, headers, view };
       const passage = this.#topology.pass(destination as Exchange, message);
       const { queues, keepers, receipts, isRouted } = passage;
