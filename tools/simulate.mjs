@@ -1,7 +1,8 @@
-// npm run simulate -- [log | stream-log | broker | streams] [--seed N | --seeds A..B | --seconds S]
-// [--verbose]: runs a crash simulator from source: that of the message log, of a stream's files, of
-// the whole broker with its queues, or with its streams. Without a seed it draws one and runs for a
-// minute; a seed that breaks a promise is printed, and replays exactly.
+// npm run simulate -- [log | stream-log | broker | streams | deduplication]
+// [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a crash simulator from source: that of
+// the message log, of a stream's files, of the whole broker with its queues, with its streams, or
+// with publishers that repeat themselves. Without a seed it draws one and runs for a minute; a seed
+// that breaks a promise is printed, and replays exactly.
 //
 // npm run simulate -- kill [--rounds N] [--seed S] [--verbose]: kills the real broker under load.
 
@@ -13,7 +14,8 @@ const simulators = {
   log: ["packages/store/simulate/main.ts"],
   "stream-log": ["packages/store/simulate/main.ts", "--streams"],
   broker: ["packages/server/simulate/broker.ts"],
-  streams: ["packages/server/simulate/broker.ts", "--streams"],
+  streams: ["packages/server/simulate/broker.ts", "--workload=streams"],
+  deduplication: ["packages/server/simulate/broker.ts", "--workload=deduplication"],
   kill: ["packages/server/simulate/kill.ts"],
 };
 

@@ -1,12 +1,13 @@
 /**
- * npm run simulate -- broker|streams [--seed N | --seeds A..B | --seconds S] [--verbose]: runs a
- * crash simulator of the broker, by default for a minute from a random seed on: that of its queues,
- * or with --streams that of its streams. A seed that breaks a promise is printed with what happened
- * before, and replays exactly with --seed.
+ * npm run simulate -- broker|streams|deduplication [--seed N | --seeds A..B | --seconds S]
+ * [--verbose]: runs a crash simulator of the broker, by default for a minute from a random seed on:
+ * that of its queues, of its streams or of what it knows of duplicates. A seed that breaks a promise
+ * is printed with what happened before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";
 import { simulateBroker } from "./broker-simulation.ts";
+import { simulateDeduplication } from "./deduplication-simulation.ts";
 import { simulateStreams } from "./stream-simulation.ts";
 
 const tailLines = 60;
@@ -17,10 +18,15 @@ const { values } = parseArgs({
     seeds: { type: "string" },
     seconds: { type: "string", default: "60" },
     verbose: { type: "boolean", default: false },
-    streams: { type: "boolean", default: false },
+    workload: { type: "string", default: "broker" },
   },
 });
-const name = values.streams ? "streams" : "broker";
+const simulators = {
+  broker: simulateBroker,
+  streams: simulateStreams,
+  deduplication: simulateDeduplication,
+};
+const name = values.workload as keyof typeof simulators;
 
 let current = 0;
 let lines: string[] = [];
@@ -36,7 +42,7 @@ for (current = first; current <= (last ?? Number.MAX_SAFE_INTEGER); current++) {
   if (performance.now() > endsAtMs) break;
   lines = [];
   try {
-    const report = await (values.streams ? simulateStreams : simulateBroker)(current, trace);
+    const report = await simulators[name](current, trace);
     totals.messages += report.messages;
     totals.crashes += report.crashes;
     totals.faults += report.faults;
