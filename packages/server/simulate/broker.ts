@@ -1,8 +1,8 @@
 /**
  * npm run simulate -- broker|streams|deduplication [--seed N | --seeds A..B | --seconds S]
  * [--verbose]: runs a crash simulator of the broker, by default for a minute from a random seed on:
- * that of its queues, of its streams or of what it knows of duplicates. A seed that breaks a promise
- * is printed with what happened before, and replays exactly with --seed.
+ * that of its queues, of its streams or of what it knows of duplicates. A seed that breaks a
+ * promise is printed with what happened before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";
