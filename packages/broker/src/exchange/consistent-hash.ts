@@ -96,15 +96,18 @@ class ConsistentHashMatcher<D extends Destination> implements Matcher<D> {
       this.#candidates.set(destination, candidate);
     }
     candidate.bindings.add(binding);
-    this.#weigh(candidate);
+    this.#setWeight(candidate, Math.max(candidate.weight, weightOf(binding)));
   }
 
   remove(binding: MatchedBinding<D>): void {
     const candidate = this.#candidates.get(binding.destination);
     if (candidate === undefined) return;
     candidate.bindings.delete(binding);
-    this.#weigh(candidate);
     if (candidate.bindings.size === 0) this.#candidates.delete(binding.destination);
+    if (weightOf(binding) < candidate.weight) return;
+    let weight = 0;
+    for (const other of candidate.bindings) weight = Math.max(weight, weightOf(other));
+    this.#setWeight(candidate, weight);
   }
 
   match(message: RoutedMessage, found: FoundDestinations<D>): void {
@@ -173,10 +176,8 @@ class ConsistentHashMatcher<D extends Destination> implements Matcher<D> {
     this.#second = jenkinsHash(bytes, length, secondHalf);
   }
 
-  /** Puts a candidate into the class of its heaviest binding, or into none. */
-  #weigh(candidate: Candidate<D>): void {
-    let weight = 0;
-    for (const { routingKey } of candidate.bindings) weight = Math.max(weight, Number(routingKey));
+  /** Puts a candidate into the class of a weight, or into none for 0. */
+  #setWeight(candidate: Candidate<D>, weight: number): void {
     if (weight === candidate.weight) return;
     this.#leaveClass(candidate);
     candidate.weight = weight;
@@ -194,6 +195,10 @@ class ConsistentHashMatcher<D extends Destination> implements Matcher<D> {
     if (last !== candidate) candidates[candidates.indexOf(candidate)] = last;
     if (candidates.length === 0) this.#classes.splice(at, 1);
   }
+}
+
+function weightOf<D>({ routingKey }: MatchedBinding<D>): number {
+  return Number(routingKey);
 }
 
 /** Costs are hardly ever equal, but the order of bindings must not decide even then. */

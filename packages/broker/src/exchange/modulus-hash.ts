@@ -44,8 +44,20 @@ class ModulusHashMatcher<D extends Destination> implements Matcher<D> {
   readonly #places: Place<D>[] = [];
 
   add(binding: MatchedBinding<D>): void {
-    const { routingKey, destination } = binding;
-    const place = { binding, key: octetsOf(routingKey), name: octetsOf(destination.name) };
+    const place = placeOf(binding);
+    this.#places.splice(this.#find(place), 0, place);
+  }
+
+  remove(binding: MatchedBinding<D>): void {
+    const places = this.#places;
+    let at = this.#find(placeOf(binding));
+    // Those that differ only in their arguments stand together.
+    while (at < places.length && places[at]!.binding !== binding) at++;
+    places.splice(at, 1);
+  }
+
+  /** The first place that does not stand before this one. */
+  #find(place: Place<D>): number {
     let low = 0;
     let high = this.#places.length;
     while (low < high) {
@@ -53,12 +65,7 @@ class ModulusHashMatcher<D extends Destination> implements Matcher<D> {
       if (comparePlaces(this.#places[middle]!, place) < 0) low = middle + 1;
       else high = middle;
     }
-    this.#places.splice(low, 0, place);
-  }
-
-  remove(binding: MatchedBinding<D>): void {
-    const at = this.#places.findIndex((place) => place.binding === binding);
-    if (at >= 0) this.#places.splice(at, 1);
+    return low;
   }
 
   match(message: RoutedMessage, found: FoundDestinations<D>): void {
@@ -67,6 +74,11 @@ class ModulusHashMatcher<D extends Destination> implements Matcher<D> {
     const hash = portableHash(message.routingKeys) & hashMask;
     found.add(places[hash % places.length]!.binding.destination);
   }
+}
+
+function placeOf<D extends Destination>(binding: MatchedBinding<D>): Place<D> {
+  const { routingKey, destination } = binding;
+  return { binding, key: octetsOf(routingKey), name: octetsOf(destination.name) };
 }
 
 /** Bindings that differ only in their arguments have one destination, so their order is nothing. */
