@@ -267,3 +267,17 @@ test("the ledger agrees with a sorted list", () => {
     { numRuns: 300 },
   );
 });
+
+test("what is unsettled can be looked at, oldest first, gaps left out", () => {
+  const ledger = new DeliveryLedger();
+  assert.deepEqual([...ledger.unsettled()], []);
+  add(ledger, ...range(1, 20));
+  for (const tag of [1, 2, 7, 20]) assert.ok(ledger.take(tag));
+  add(ledger, ...range(21, 24));
+  const expected = [...range(3, 6), ...range(8, 19), ...range(21, 24)];
+  assert.deepEqual(
+    [...ledger.unsettled()],
+    expected.map((tag) => ({ tag, consumer: entryOf(tag).consumer })),
+  );
+  assert.equal(ledger.size, expected.length);
+});
