@@ -16,7 +16,6 @@ import {
   DeliveryLedger,
   type DirectReplies,
   Distributed,
-  type DurableWaiter,
   deliveryTimedOut,
   distribute,
   internalUser,
@@ -25,6 +24,7 @@ import {
   type Queue,
   RecordKind,
   resourceText,
+  type SafetyWaiter,
   type Session,
   tellArrival,
   unknownDeliveryTag,
@@ -56,7 +56,7 @@ type Mode = "none" | "confirm" | "tx";
 const fetched = new MessageView();
 
 export class AmqpChannel
-  implements ConsumerSink, PublishOwner, WaitingChannel, DurableWaiter, WatchedChannel
+  implements ConsumerSink, PublishOwner, WaitingChannel, SafetyWaiter, WatchedChannel
 {
   readonly number: number;
   readonly host: ChannelHost;
@@ -86,7 +86,7 @@ export class AmqpChannel
   #emitsLater = false;
 
   readonly #confirms = new Confirms();
-  #awaitsDurable = false;
+  #awaitsSafety = false;
   #transaction: Transaction | undefined;
 
   /** The address for direct replies, while this channel takes them. */
@@ -143,9 +143,10 @@ export class AmqpChannel
       this.#transaction.publish(view, destinationNames(view, queues), mandatory);
       return;
     }
+    const { messages } = this.host.broker;
     let outcome: number = Distributed.Done;
     if (queues.length === 0) this.#unroutable(view, mandatory);
-    else outcome = distribute(this.host.broker.messages, queues, view);
+    else outcome = distribute(messages, queues, view, this.#vhost.confirmLevel);
     if (this.mode === "confirm") this.#confirm(outcome);
   }
 
@@ -162,10 +163,12 @@ export class AmqpChannel
       return;
     }
     const { messages } = this.host.broker;
+    const { confirmLevel } = this.#vhost;
     if (!passage.isRouted) this.#unroutable(view, mandatory);
     let outcome: number = passage.awaitsStore ? Distributed.Stored : Distributed.Done;
     if (queues.length + keepers.length > 0) {
-      const given = distribute(messages, queues, view, RecordKind.Message, keepers);
+      const { Message } = RecordKind;
+      const given = distribute(messages, queues, view, confirmLevel, Message, keepers);
       if (passage.isRouted) tellArrival(passage.receipts, given);
       outcome |= given;
     }
@@ -177,8 +180,8 @@ export class AmqpChannel
       this.#confirms.addRefused();
       if (!this.#emitsLater) this.#emitLater();
     } else if (outcome === Distributed.Stored) {
-      this.#confirms.addDurable(this.host.broker.messages.position);
-      if (!this.#awaitsDurable) this.#awaitDurable();
+      this.#confirms.addStored(this.host.broker.messages.position);
+      if (!this.#awaitsSafety) this.#awaitSafety();
     } else {
       this.#confirms.add();
       if (!this.#emitsLater) this.#emitLater();
@@ -197,17 +200,19 @@ export class AmqpChannel
     this.#vhost.firehose?.onPublish(view, keys, names, this);
   }
 
-  #awaitDurable(): void {
-    this.#awaitsDurable = true;
-    this.host.broker.messages.awaitDurable(this);
+  #awaitSafety(): void {
+    this.#awaitsSafety = true;
+    const { lastPosition } = this.#confirms;
+    this.host.broker.messages.awaitSafe(this, this.#vhost.confirmLevel, lastPosition);
   }
 
-  /** What the store holds up to this position may be confirmed. */
-  onDurable(durablePosition: number): void {
-    this.#awaitsDurable = false;
+  /** More of what the store holds is safe, and may be confirmed. */
+  onSafer(): void {
+    this.#awaitsSafety = false;
     if (this.#isClosed) return;
-    this.#confirms.release(durablePosition);
-    if (this.#confirms.isWaiting) this.#awaitDurable();
+    // At the level that holds now, whatever was asked for.
+    this.#confirms.release(this.host.broker.messages.safePosition(this.#vhost.confirmLevel));
+    if (this.#confirms.isWaiting) this.#awaitSafety();
     if (!this.#emitsLater) this.#emitLater();
   }
 
@@ -514,13 +519,14 @@ export class AmqpChannel
   }
 
   /**
-   * Applies what the transaction has gathered, and answers; resolves when it is durable, if it must
+   * Applies what the transaction has gathered, and answers; resolves when it is safe, if it must
    * be.
    */
   commit(answer: () => void): Promise<void> | undefined {
     const transaction = this.#transaction!;
     const { publishes, settlements } = transaction.take();
-    const messages = this.host.broker.messages;
+    const { messages } = this.host.broker;
+    const { confirmLevel } = this.#vhost;
     const routed = publishes.map((publish) => ({
       publish,
       queues: this.#living(publish.queues),
@@ -541,21 +547,21 @@ export class AmqpChannel
       const isRouted = queues.length > 0 || publish.isTaken;
       if (!isRouted) this.#unroutable(fetched, publish.mandatory);
       if (queues.length + keepers.length > 0) {
-        const outcome = distribute(messages, queues, fetched, kind, keepers);
+        const outcome = distribute(messages, queues, fetched, confirmLevel, kind, keepers);
         if (isRouted) tellArrival(publish.receipts, outcome, kind);
       }
       transaction.forget(publish.handle);
     }
-    group?.end(messages);
+    group?.end(messages, confirmLevel);
     for (const { settlement, consumer, handle, sequence } of settlements) {
       this.#apply(settlement, consumer, handle, sequence);
     }
     const awaitsStore = group !== undefined || publishes.some((publish) => publish.awaitsStore);
-    const durable = awaitsStore ? messages.untilDurable() : undefined;
-    if (durable === undefined) answer();
+    const safe = awaitsStore ? messages.untilSafe(confirmLevel) : undefined;
+    if (safe === undefined) answer();
     // What went back to its queue may be delivered again at once, and the answer comes first.
     this.#afterSettling("requeue");
-    return durable?.then(answer);
+    return safe?.then(answer);
   }
 
   #living(names: readonly string[]): Queue[] {

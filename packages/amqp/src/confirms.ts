@@ -24,6 +24,8 @@ export class Confirms {
    */
   #refused: number[] = [];
   #refusalsTold = 0;
+  /** The store position that the last of all waits for or has waited for. */
+  lastPosition = 0;
   /** The store positions that publishes behind `#ready` wait for, in order. */
   readonly #positions = new FloatRing();
 
@@ -34,10 +36,11 @@ export class Confirms {
     else this.#positions.push(0);
   }
 
-  /** A publish that the store has to reach the position for. */
-  addDurable(position: number): void {
+  /** A publish that is safe once the store is, up to this position. */
+  addStored(position: number): void {
     this.#published++;
     this.#positions.push(position);
+    this.lastPosition = position;
   }
 
   get isWaiting(): boolean {
@@ -58,10 +61,10 @@ export class Confirms {
     return tags;
   }
 
-  /** The store has reached this position. */
-  release(durablePosition: number): void {
+  /** What the store holds is safe up to this position. */
+  release(safePosition: number): void {
     const positions = this.#positions;
-    while (positions.length > 0 && positions.peek() <= durablePosition) {
+    while (positions.length > 0 && positions.peek() <= safePosition) {
       positions.shift();
       this.#ready++;
     }

@@ -4,7 +4,13 @@
  * counts after a crash as a whole or not at all. Channels use it at commit.
  */
 
-import { type MessageKeeper, type MessageStore, type Queue, survivesIn } from "@haremq/broker";
+import {
+  type ConfirmLevel,
+  type MessageKeeper,
+  type MessageStore,
+  type Queue,
+  survivesIn,
+} from "@haremq/broker";
 import type { PendingPublish, PendingSettlement } from "./transaction.ts";
 
 /** A publish and the queues that get it. */
@@ -64,7 +70,7 @@ export class DurableGroup {
     store.beginGroup(this.#messages, this.#targets, this.#bytes, this.#handles.length);
   }
 
-  end(store: MessageStore): void {
-    store.endGroup(this.#handles, this.#queues);
+  end(store: MessageStore, level: ConfirmLevel): void {
+    store.endGroup(this.#handles, this.#queues, level);
   }
 }

@@ -7,7 +7,6 @@
 import { join } from "node:path";
 import type { Clock } from "@haremq/kernel";
 import {
-  type ConfirmLevel,
   type Disk,
   DurableLog,
   defaultSizes,
@@ -30,7 +29,6 @@ export interface BrokerDataOptions {
   readonly metadata: MetadataStore;
   readonly directory: string;
   readonly clock: Clock;
-  readonly confirmLevel: ConfirmLevel;
   /** Memory for messages above which they are read from disk again when they are due. */
   readonly memoryBytes: number;
   /** The same for messages and all that it takes to know of them and to pass them on. */
@@ -41,6 +39,16 @@ export interface BrokerDataOptions {
   readonly log: Logger;
   /** Everything is closed, in order or not; somebody else may open the directory. */
   onClosed?(): void;
+}
+
+/** Who hears what becomes of messages that are stored. */
+export interface DataListener {
+  /** The operating system has more of them. */
+  onWritten(): void;
+  /** More of them are durable. */
+  onDurable(): void;
+  /** Storing has failed, or works again. */
+  onFault(error: Error | undefined): void;
 }
 
 export class BrokerData {
@@ -57,7 +65,7 @@ export class BrokerData {
    */
   readonly found: Map<number, FoundMessages>;
   readonly metadata: MetadataStore;
-  readonly #callbacks: DataCallbacks;
+  readonly #callbacks: DataListener;
   readonly #onClosed: (() => void) | undefined;
 
   private constructor(
@@ -67,7 +75,7 @@ export class BrokerData {
     streams: StreamStore,
     memory: MemoryUse,
     found: Map<number, FoundMessages>,
-    callbacks: DataCallbacks,
+    callbacks: DataListener,
   ) {
     this.disk = options.disk;
     this.directory = options.directory;
@@ -82,7 +90,7 @@ export class BrokerData {
   }
 
   static async open(options: BrokerDataOptions): Promise<BrokerData> {
-    const { disk, metadata, directory, clock, confirmLevel, memoryBytes, log } = options;
+    const { disk, metadata, directory, clock, memoryBytes, log } = options;
     const journal = await TopologyJournal.open(metadata);
     const found = new Map<number, FoundMessages>();
     const hasPolicies = journal.hasPolicies();
@@ -95,13 +103,13 @@ export class BrokerData {
     const streams = await openStreams(options, journal);
     const memory = new MemoryUse();
     const bytesMax = options.pagingBytes ?? Number.POSITIVE_INFINITY;
-    const callbacks: DataCallbacks = { onDurable: () => undefined, onFault: () => undefined };
+    const ignore = (): void => undefined;
+    const callbacks: DataListener = { onWritten: ignore, onDurable: ignore, onFault: ignore };
     const startedMs = clock.nowMs();
     const messages = await DurableLog.open({
       disk,
       directory: join(directory, "messages"),
       clock,
-      confirmLevel,
       memoryBytes,
       sharedMemory: { bytesMax, otherBytes: () => memory.bytes },
       sizes: options.logSizes ?? defaultSizes,
@@ -112,6 +120,7 @@ export class BrokerData {
         messages.add(handle, wasDelivered, bodyBytes, arrival, terms, returns);
         return true;
       },
+      onWritten: () => callbacks.onWritten(),
       onDurable: () => callbacks.onDurable(),
       onFault: (error) => callbacks.onFault(error),
       onDamage: (description) => log.error(`stored messages are damaged: ${description}`),
@@ -123,10 +132,8 @@ export class BrokerData {
     return new BrokerData(options, journal, messages, streams, memory, found, callbacks);
   }
 
-  /** What was stored has become durable; or storing has failed, or works again. */
-  listen(onDurable: () => void, onFault: (error: Error | undefined) => void): void {
-    this.#callbacks.onDurable = onDurable;
-    this.#callbacks.onFault = onFault;
+  listen(listener: DataListener): void {
+    Object.assign(this.#callbacks, listener);
   }
 
   async close(): Promise<void> {
@@ -155,9 +162,4 @@ function openStreams(options: BrokerDataOptions, journal: TopologyJournal): Prom
 /** Whether a queue with these arguments has to know how long and how old its messages are. */
 function wantsFacts(args: FieldTable): boolean {
   return factArguments.some((name) => args.has(name));
-}
-
-interface DataCallbacks {
-  onDurable: () => void;
-  onFault: (error: Error | undefined) => void;
 }

@@ -4,7 +4,8 @@
  * randomness, user database and log are passed in, so that two brokers can live in one process.
  */
 
-import type { Clock, Random, Timer } from "@haremq/kernel";
+import { type Clock, KeyedTurns, type Random, type Timer } from "@haremq/kernel";
+import type { ConfirmLevel } from "@haremq/store";
 import type { Authenticator, Authorizer, User } from "./access/access.ts";
 import type { BrokerLimits } from "./access/limits.ts";
 import { Presence } from "./access/presence.ts";
@@ -52,6 +53,14 @@ export interface BrokerOptions {
   readonly logExchange?: LogExchange | undefined;
   /** What is kept on disk; without it everything ends with the process. */
   readonly data?: BrokerData | undefined;
+  /** What confirms stand for in virtual hosts without a level of their own; "disk" unless given. */
+  readonly confirm?: ConfirmLevel | undefined;
+}
+
+/** What a virtual host is created with. */
+export interface VirtualHostSettings extends Partial<VirtualHostMetadata> {
+  /** What its confirms stand for, whatever the broker's default is. */
+  readonly confirm?: ConfirmLevel | undefined;
 }
 
 /** How often free disk space is looked at. */
@@ -92,7 +101,9 @@ export class Broker {
   /** Tells this run of the broker from others. */
   readonly #creation: number;
   #lastPid = 0;
+  readonly #confirm: ConfirmLevel | undefined;
   readonly #vhosts = new Map<string, VirtualHost>();
+  readonly #vhostTurns = new KeyedTurns();
   #alarmTimer: Timer | undefined;
   #diskTimer: Timer | undefined;
   #storeHasFailed = false;
@@ -117,6 +128,7 @@ export class Broker {
     this.#presence = new Presence(options.authorizer);
     this.parameterComponents.register(limitsComponent, virtualHostLimits);
     this.globalParameters = new GlobalParameters(options.data?.metadata, this.events);
+    this.#confirm = options.confirm;
     this.directReplies = new DirectReplies(options.random);
     this.exchangeTypes = new ExchangeTypes(options.random);
     this.#data = options.data;
@@ -173,7 +185,9 @@ export class Broker {
   /** Begins with what was found on disk. */
   #restore(data: BrokerData): void {
     const { journal, found } = data;
-    for (const saved of journal.vhosts()) this.#addVhost(saved.name, saved);
+    for (const { confirmLevel, ...saved } of journal.vhosts()) {
+      this.#addVhost(saved.name, { ...saved, confirm: confirmLevel || undefined });
+    }
     for (const exchange of journal.exchanges()) {
       const vhost = this.#vhosts.get(exchange.vhost);
       vhost?.restoreExchange(exchange);
@@ -192,10 +206,11 @@ export class Broker {
     for (const binding of journal.bindings()) {
       this.#vhosts.get(binding.vhost)?.restoreBinding(binding);
     }
-    data.listen(
-      () => this.messages.onDurable(),
-      (error) => this.#onStoreFault(error),
-    );
+    data.listen({
+      onWritten: () => this.messages.onWritten(),
+      onDurable: () => this.messages.onDurable(),
+      onFault: (error) => this.#onStoreFault(error),
+    });
     for (const vhost of this.#vhosts.values()) vhost.obeyPolicies();
     this.#watchDisk();
   }
@@ -214,16 +229,21 @@ export class Broker {
   }
 
   /** Creates a virtual host with the predeclared exchanges; an existing one is left as it is. */
-  async createVhost(
-    name: string,
-    metadata: Partial<VirtualHostMetadata> = {},
-  ): Promise<VirtualHost> {
+  async createVhost(name: string, settings: VirtualHostSettings = {}): Promise<VirtualHost> {
     const found = this.#vhosts.get(name);
     if (found !== undefined) return found;
-    checkDefaultQueueType(metadata.defaultQueueType ?? "");
-    const complete = { ...noMetadata, ...metadata };
-    if (this.#data !== undefined) await this.#data.journal.saveVhost({ ...complete, name });
-    return this.#vhosts.get(name) ?? this.#tellOfVhost(this.#addVhost(name, complete));
+    checkDefaultQueueType(settings.defaultQueueType ?? "");
+    if (this.#data === undefined) return this.#tellOfVhost(this.#addVhost(name, settings));
+    const { journal } = this.#data;
+    return await this.#vhostTurns.take(name, async () => {
+      const made = this.#vhosts.get(name);
+      if (made !== undefined) return made;
+      const vhost = this.#newVhost(name, settings);
+      const { metadata, ownConfirmLevel = "" } = vhost;
+      await journal.saveVhost({ ...metadata, name, confirmLevel: ownConfirmLevel });
+      this.#vhosts.set(name, vhost);
+      return this.#tellOfVhost(vhost);
+    });
   }
 
   #tellOfVhost(vhost: VirtualHost): VirtualHost {
@@ -237,10 +257,14 @@ export class Broker {
     return vhost;
   }
 
-  #addVhost(
-    name: string,
-    { description, tags, defaultQueueType }: VirtualHostMetadata,
-  ): VirtualHost {
+  #addVhost(name: string, settings: VirtualHostSettings): VirtualHost {
+    const vhost = this.#newVhost(name, settings);
+    this.#vhosts.set(name, vhost);
+    return vhost;
+  }
+
+  #newVhost(name: string, settings: VirtualHostSettings): VirtualHost {
+    const { description, tags, defaultQueueType } = { ...noMetadata, ...settings };
     const vhost = new VirtualHost({
       name,
       metadata: { description, tags, defaultQueueType },
@@ -252,6 +276,8 @@ export class Broker {
       parameterComponents: this.parameterComponents,
       systemExchanges: this.#systemExchangesOf(name),
       events: this.events,
+      confirm: settings.confirm,
+      brokersConfirm: this.#confirm,
       onSaveFailed: (error) => {
         this.log.error("a change could not be saved, and may be undone by a restart", { error });
       },
@@ -259,7 +285,6 @@ export class Broker {
     vhost.topology.onMissingAlternate = (exchange) => this.#warnOfAlternate(exchange, name);
     vhost.installFirehose(new Firehose(vhost, this.#publisher, this.nodeName));
     vhost.onDeadLetterCycle = (queue) => this.#warnOfCycle(queue, name);
-    this.#vhosts.set(name, vhost);
     return vhost;
   }
 

@@ -1,6 +1,6 @@
 /** The door of the broker core: what adapters and the composition root may use. */
 
-export { RecordKind } from "@haremq/store";
+export { type ConfirmLevel, RecordKind } from "@haremq/store";
 
 export type {
   Authenticator,
@@ -13,7 +13,7 @@ export type {
 } from "./access/access.ts";
 export { InternalDatabase, type PermissionPatterns } from "./access/internal-database.ts";
 export { type BrokerLimits, defaultLimits } from "./access/limits.ts";
-export { Broker, type BrokerOptions } from "./broker.ts";
+export { Broker, type BrokerOptions, type VirtualHostSettings } from "./broker.ts";
 export { BrokerData, type BrokerDataOptions } from "./broker-data.ts";
 export {
   Consumer,
@@ -53,9 +53,9 @@ export { DirectReplies, type ReplyTarget, replyQueueName } from "./message/direc
 export { checkExpiration } from "./message/expiration.ts";
 export { addressOf } from "./message/message-address.ts";
 export {
-  type DurableWaiter,
   MessageStore,
   propertiesBytesMax,
+  type SafetyWaiter,
   Viewed,
 } from "./message/message-store.ts";
 export { noTerms, priorityOf, termsOf } from "./message/message-terms.ts";

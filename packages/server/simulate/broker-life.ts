@@ -36,7 +36,13 @@ import { demand } from "./promise-broken.ts";
 import { type ClientHost, SimulatedClient } from "./simulated-client.ts";
 import { identify } from "./simulated-message.ts";
 import type { SimulatedMetadata } from "./simulated-metadata.ts";
-import { bindingKey, describe, durableTopology, type TopologyModel } from "./topology-model.ts";
+import {
+  bindingKey,
+  describe,
+  describeLevel,
+  durableTopology,
+  type TopologyModel,
+} from "./topology-model.ts";
 
 export interface LifeOptions {
   readonly disk: FaultyDisk;
@@ -124,7 +130,6 @@ export class BrokerLife implements ClientHost {
       metadata,
       directory: dataDirectory,
       clock: this.clock,
-      confirmLevel,
       memoryBytes,
       logSizes,
       log: this.#logger(),
@@ -149,6 +154,7 @@ export class BrokerLife implements ClientHost {
       },
       log: this.#logger(),
       data,
+      confirm: confirmLevel,
     });
     await broker.ready();
     await broker.createVhost("/");
@@ -257,6 +263,11 @@ export class BrokerLife implements ClientHost {
 
   unbind({ session }: SimulatedClient, wish: BindingWish): void {
     this.#remove(session.unbind({ ...wish, arguments: noArguments }));
+  }
+
+  setConfirmLevel(level: ConfirmLevel | undefined): void {
+    this.#options.topology.expect("vhost", describeLevel(level));
+    this.#change(this.vhost.setConfirmLevel(level));
   }
 
   disconnect(client: SimulatedClient): void {

@@ -114,6 +114,7 @@ class BrokerSimulation {
       [draw(0.5), () => this.#deleteExchange()],
       [3, () => this.#bind()],
       [draw(0.5), () => this.#unbind()],
+      [draw(0.3), () => this.#setConfirmLevel()],
       [draw(0.7), () => this.#injectFault()],
       [draw(0.5), () => this.#turnFull()],
       [8, () => this.#pump(this.#random.below(20))],
@@ -303,6 +304,12 @@ class BrokerSimulation {
     } as const;
   }
 
+  #setConfirmLevel(): void {
+    const level = this.#random.pick(["disk", "os", undefined] as const);
+    this.#trace(`confirms at level ${level ?? "of the broker"}`);
+    this.#life.setConfirmLevel(level);
+  }
+
   #advance(): void {
     const delayMs = this.#random.pick([1, 20, 100, 500]);
     this.#trace(`${delayMs} ms pass`);
@@ -323,7 +330,7 @@ class BrokerSimulation {
       ["syncDirectory"],
       ["write", "sync", "open", "remove", "rename", "syncDirectory", "read"],
     ]);
-    if (this.#confirmLevel === "os" && operations.includes("sync")) return;
+    if (operations.includes("sync")) this.#model.onSyncFault();
     const fault = this.#random.pick(["EIO", "ENOSPC"]);
     const times = this.#random.pick([1, 1, 3, 10]);
     this.#trace(`fault: ${operations} ${fault}, ${times} times`);
@@ -360,7 +367,7 @@ class BrokerSimulation {
 
   async #die(): Promise<void> {
     this.#crashes++;
-    const powerLoss = this.#confirmLevel === "disk" && this.#random.below(2) === 0;
+    const powerLoss = this.#random.below(2) === 0;
     this.#trace(powerLoss ? "power loss" : "crash");
     this.#disk = this.#disk.crash({ powerLoss });
     this.#metadata = await this.#metadata.crash();

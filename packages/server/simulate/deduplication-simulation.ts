@@ -9,12 +9,12 @@ import {
   Broker,
   BrokerData,
   Distributed,
-  type DurableWaiter,
   distribute,
   InternalDatabase,
   MessageStore,
   MessageView,
   type Queue,
+  type SafetyWaiter,
   type Session,
   silentLogger,
   tellArrival,
@@ -63,7 +63,7 @@ interface Held {
   readonly id: number;
 }
 
-class DeduplicationSimulation implements DurableWaiter {
+class DeduplicationSimulation implements SafetyWaiter {
   readonly #random: SeededRandom;
   readonly #scheduler: SeededScheduler;
   readonly #trace: (line: string) => void;
@@ -147,24 +147,27 @@ class DeduplicationSimulation implements DurableWaiter {
     });
     const { queues, keepers, receipts, isRouted, awaitsStore } = passage;
     const counts = queues.map((queue) => queue.counts.published);
-    const outcome = distribute(messages, queues, view, undefined, keepers);
+    const outcome = distribute(messages, queues, view, "disk", undefined, keepers);
     if (isRouted) tellArrival(receipts, outcome);
     const isTaken = queues.some((queue, i) => queue.counts.published > counts[i]!);
     this.#trace(`${publication.id} with key ${key} to ${exchange}: ${isTaken ? "new" : "known"}`);
     this.#model.publish(publication, isTaken);
     if (awaitsStore || (outcome & Distributed.Stored) !== 0) {
       this.#unconfirmed.push({ publication, position: messages.position });
-      messages.awaitDurable(this);
+      messages.awaitSafe(this, "disk", messages.position);
     } else {
       this.#model.confirm(publication);
     }
   }
 
-  onDurable(durablePosition: number): void {
-    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= durablePosition) {
+  onSafer(): void {
+    const { messages } = this.#broker;
+    const safePosition = messages.safePosition("disk");
+    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= safePosition) {
       this.#model.confirm(this.#unconfirmed.shift()!.publication);
     }
-    if (this.#unconfirmed.length > 0) this.#broker.messages.awaitDurable(this);
+    const last = this.#unconfirmed.at(-1);
+    if (last !== undefined) messages.awaitSafe(this, "disk", last.position);
   }
 
   #queue(name: string): Queue {
@@ -235,7 +238,6 @@ class DeduplicationSimulation implements DurableWaiter {
         metadata: this.#metadata,
         directory: dataDirectory,
         clock: this.#clock,
-        confirmLevel: "disk",
         logSizes: {
           segmentBytes: this.#segmentBytes,
           transientSegmentBytes: 1024,

@@ -30,6 +30,7 @@ export interface KillReport {
   readonly moved: number;
 }
 
+const levelOs = "haremq.confirm=os";
 /** The longest silence of a broker under load: it tells a broker that works from one that hangs. */
 const silenceMsMax = 30_000;
 
@@ -47,7 +48,7 @@ export async function simulateKills(options: KillOptions): Promise<KillReport> {
     for (let round = 1; round <= rounds; round++) {
       await workAndKill(server, await server.url, world, random);
       kills++;
-      world.onKilled();
+      world.onKilled(server.settings.includes(levelOs) ? "os" : "disk");
       if (random.below(4) === 0) {
         await killWhileStarting(directory, random);
         kills++;
@@ -69,9 +70,13 @@ export async function simulateKills(options: KillOptions): Promise<KillReport> {
   }
 }
 
-/** Sometimes with so little memory that messages have to leave it. */
+/**
+ * Sometimes with so little memory that messages have to leave it, sometimes at the level that only
+ * promises to survive what is done here.
+ */
 function start(directory: string, random: SeededRandom): ServerProcess {
   const settings = random.below(2) === 0 ? [] : ["vm_memory_high_watermark.absolute=100MB"];
+  if (random.below(3) === 0) settings.push(levelOs);
   return new ServerProcess({ directory, settings });
 }
 

@@ -4,8 +4,9 @@
  * they do and what they are told; after a restart the checks ask it what there must be.
  *
  * Time is counted in beats: a beat is a message that has been published and confirmed after the
- * beat before. Each takes a round of the broker's log, so that after some of them everything that
- * came before the first is noted, however slow the machine is.
+ * beat before. At level disk each takes a round of the broker's log, so that after some of them
+ * everything that came before the first is noted, however slow the machine is. At level os nobody
+ * can tell.
  */
 
 import {
@@ -132,8 +133,8 @@ export class KillWorld {
   }
 
   /** The broker is gone: what it had time to note it knows. */
-  onKilled(): void {
-    const latest = this.beats - beatsToNote;
+  onKilled(level: "disk" | "os"): void {
+    const latest = level === "disk" ? this.beats - beatsToNote : Number.NEGATIVE_INFINITY;
     for (const { messages, beat } of this.#settled) {
       if (beat > latest) continue;
       for (const message of messages) if (message.state === "settled") message.isNoted = true;

@@ -7,6 +7,8 @@
  * - What was settled never comes back after the end of the process, once that had been noted; over
  *   a power loss it may, unless a transaction has settled it.
  * - A transaction survives as a whole or not at all, its settlements included.
+ * - What was confirmed or committed at level os need not survive a power loss, nor the end of a
+ *   process if a sync has failed.
  * - What nobody can have seen is not marked as redelivered; what somebody may have seen is, once
  *   that had been noted and unless the power was lost.
  * And nothing else comes back: nothing transient, nothing of a deleted queue.
@@ -18,8 +20,10 @@ export interface ModelTransaction {
   readonly id: number;
   readonly published: ModelMessage[];
   readonly settled: ModelMessage[];
-  /** The commit was answered: it has happened, for good. */
+  /** The commit was answered: it has happened, for good... */
   isAnswered: boolean;
+  /** ...unless the power goes. */
+  isOnlyWritten: boolean;
   /** The commit was not answered, and a recovery has found that it has happened. */
   isRecovered: boolean;
 }
@@ -33,8 +37,10 @@ export interface ModelMessage {
   readonly publisher: number;
   readonly isDurable: boolean;
   readonly publishedBy: ModelTransaction | undefined;
-  /** It has to survive. */
+  /** It has to survive... */
   isSafe: boolean;
+  /** ...but no power loss. */
+  isOnlyWritten: boolean;
   /** Gone: it must never come back. */
   state: "open" | "settled" | "gone";
   settledBy: ModelTransaction | undefined;
@@ -70,6 +76,7 @@ export class MessageModel {
   #transactions: ModelTransaction[] = [];
   #isForgetful = false;
   #places = 0;
+  #mayLoseWritten = false;
 
   addQueue(name: string, number: number): ModelQueue {
     const isUsed = number !== 0 && this.#queues.some((each) => each.number === number);
@@ -81,7 +88,10 @@ export class MessageModel {
 
   beginTransaction(): ModelTransaction {
     const id = this.#transactions.length;
-    const transaction = { id, published: [], settled: [], isAnswered: false, isRecovered: false };
+    const transaction: ModelTransaction = {
+      ...{ id, published: [], settled: [] },
+      ...{ isAnswered: false, isOnlyWritten: false, isRecovered: false },
+    };
     this.#transactions.push(transaction);
     return transaction;
   }
@@ -102,6 +112,7 @@ export class MessageModel {
       isDurable,
       publishedBy: isDurable ? transaction : undefined,
       isSafe: false,
+      isOnlyWritten: false,
       state: "open",
       settledBy: undefined,
       isNoted: false,
@@ -136,6 +147,7 @@ export class MessageModel {
       if (!message.isDurable) continue;
       if (message.state === "open") message.isSafe = true;
       else message.isNoted = !this.#isForgetful;
+      message.isOnlyWritten = false;
       message.isMarkNoted = message.isMarked && !this.#isForgetful;
     }
     for (const transaction of this.#transactions) {
@@ -169,6 +181,17 @@ export class MessageModel {
       message.isNoted = false;
       message.isMarkNoted = false;
     }
+    this.#forgetWritten();
+  }
+
+  /** A sync fails, or may: the operating system may forget what it has. */
+  onSyncFault(): void {
+    this.#mayLoseWritten = true;
+  }
+
+  #forgetWritten(): void {
+    for (const message of this.#messages()) message.isSafe &&= !message.isOnlyWritten;
+    for (const each of this.#transactions) each.isAnswered &&= !each.isOnlyWritten;
   }
 
   queue(number: number): ModelQueue | undefined {
@@ -184,6 +207,8 @@ export class MessageModel {
 
   /** Judges a recovery, and takes over what it has found as what there is. */
   recover(found: ReadonlyMap<number, readonly FoundMessage[]>, wasPowerLoss: boolean): void {
+    if (this.#mayLoseWritten) this.#forgetWritten();
+    this.#mayLoseWritten = false;
     const present = new Set<ModelMessage>();
     for (const [number, messages] of found) this.#judgeFound(number, messages, present);
     this.#transactions = this.#transactions.filter((each) => hasHappened(each, present));

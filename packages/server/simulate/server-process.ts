@@ -22,11 +22,13 @@ const flags = ["--conditions=source", "--import", "tsx"];
 export class ServerProcess {
   readonly #child: ChildProcess;
   readonly #url: Promise<string>;
+  readonly settings: readonly string[];
   readonly ended: Promise<unknown>;
   /** What it has logged. */
   readonly lines: string[] = [];
 
   constructor({ directory, settings = [], wrapper = [] }: ServerOptions) {
+    this.settings = settings;
     const args = ["--port", "0", "--data-dir", directory];
     for (const setting of settings) args.push("--set", setting);
     const [command, ...rest] = [...wrapper, process.execPath, ...flags, bin, ...args];

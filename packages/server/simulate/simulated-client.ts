@@ -7,12 +7,12 @@
 import {
   Consumer,
   type ConsumerSink,
-  type DurableWaiter,
   distribute,
   type MessageStore,
   MessageView,
   type Queue,
   RecordKind,
+  type SafetyWaiter,
   type Session,
   unstored,
 } from "@haremq/broker";
@@ -44,7 +44,7 @@ export type Settlement = "acknowledge" | "reject" | "requeue";
 
 const fetched = new MessageView();
 
-export class SimulatedClient implements ConsumerSink, DurableWaiter {
+export class SimulatedClient implements ConsumerSink, SafetyWaiter {
   readonly session: Session;
   readonly #host: ClientHost;
   readonly writable = true;
@@ -74,21 +74,32 @@ export class SimulatedClient implements ConsumerSink, DurableWaiter {
     const { messages } = this.#host;
     const queues = this.#route(message);
     const published = this.#tellModel(message, queues);
-    const mustBeDurable = distribute(messages, queues, viewOf(message));
-    if (mustBeDurable) {
+    const level = this.session.vhost.confirmLevel;
+    if (distribute(messages, queues, viewOf(message), level)) {
       this.#unconfirmed.push({ messages: published, position: messages.position });
-      messages.awaitDurable(this);
+      this.#awaitSafety();
     } else {
       for (const each of published) each.isSafe = each.isDurable;
     }
     return queues.length;
   }
 
-  onDurable(durablePosition: number): void {
-    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= durablePosition) {
-      for (const message of this.#unconfirmed.shift()!.messages) message.isSafe = true;
+  onSafer(): void {
+    const level = this.session.vhost.confirmLevel;
+    const safePosition = this.#host.messages.safePosition(level);
+    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= safePosition) {
+      for (const message of this.#unconfirmed.shift()!.messages) {
+        message.isSafe = true;
+        message.isOnlyWritten = level === "os";
+      }
     }
-    if (this.#unconfirmed.length > 0) this.#host.messages.awaitDurable(this);
+    this.#awaitSafety();
+  }
+
+  #awaitSafety(): void {
+    const last = this.#unconfirmed.at(-1);
+    if (last === undefined) return;
+    this.#host.messages.awaitSafe(this, this.session.vhost.confirmLevel, last.position);
   }
 
   #route({ exchange, routingKey }: SimulatedMessage): readonly Queue[] {
@@ -193,6 +204,7 @@ export class SimulatedClient implements ConsumerSink, DurableWaiter {
   /** What an adapter does at the commit of a transaction. */
   commit(publishes: readonly SimulatedMessage[], settled: number, settlement: Settlement): void {
     const { messages, model } = this.#host;
+    const level = this.session.vhost.confirmLevel;
     const routed = publishes.map((message) => ({ message, queues: this.#route(message) }));
     const holds = this.#held.splice(0, settlement === "requeue" ? 0 : settled);
     const durable = holds.filter(({ queue }) => queue.storeNumber !== 0);
@@ -210,7 +222,7 @@ export class SimulatedClient implements ConsumerSink, DurableWaiter {
     const kind = isGroup ? RecordKind.Grouped : RecordKind.Message;
     const published = routed.map(({ message, queues }) => {
       const told = this.#tellModel(message, queues, transaction);
-      distribute(messages, queues, viewOf(message), kind);
+      distribute(messages, queues, viewOf(message), level, kind);
       return told;
     });
     if (isGroup) {
@@ -218,16 +230,22 @@ export class SimulatedClient implements ConsumerSink, DurableWaiter {
       messages.endGroup(
         durable.map(({ handle }) => handle),
         numbers,
+        level,
       );
     }
     for (const held of holds) this.#settle(settlement, held, transaction);
     const answer = (): void => {
-      if (transaction !== undefined) transaction.isAnswered = true;
-      for (const message of published.flat()) message.isSafe = message.isDurable;
+      const isOnlyWritten = level === "os";
+      if (transaction !== undefined)
+        Object.assign(transaction, { isAnswered: true, isOnlyWritten });
+      for (const message of published.flat()) {
+        message.isSafe = message.isDurable;
+        message.isOnlyWritten = isOnlyWritten;
+      }
     };
-    const untilDurable = isGroup ? messages.untilDurable() : undefined;
-    if (untilDurable === undefined) answer();
-    else void untilDurable.then(answer).catch((error) => this.#host.onBroken(error));
+    const untilSafe = isGroup ? messages.untilSafe(level) : undefined;
+    if (untilSafe === undefined) answer();
+    else void untilSafe.then(answer).catch((error) => this.#host.onBroken(error));
   }
 
   /** The connection ends: what it has not settled goes back. */

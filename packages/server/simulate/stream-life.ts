@@ -9,18 +9,17 @@ import {
   Consumer,
   type ConsumerSink,
   Distributed,
-  type DurableWaiter,
   distribute,
   InternalDatabase,
   type Logger,
   type MessageView,
   type Queue,
   RecordKind,
+  type SafetyWaiter,
   type Session,
 } from "@haremq/broker";
 import { type SeededRandom, VirtualClock } from "@haremq/kernel";
 import {
-  type ConfirmLevel,
   DataDirectory,
   type FaultyDisk,
   type LogSizes,
@@ -37,7 +36,6 @@ export interface StreamLifeOptions {
   readonly disk: FaultyDisk;
   readonly metadata: SimulatedMetadata;
   readonly random: SeededRandom;
-  readonly confirmLevel: ConfirmLevel;
   readonly logSizes: LogSizes;
   readonly streamSizes: StreamSizes;
   readonly memoryBytes: number;
@@ -49,7 +47,7 @@ export interface StreamLifeOptions {
 export const dataDirectory = "/data";
 const user = { name: "simulated", tags: [] };
 
-export class StreamLife implements DurableWaiter {
+export class StreamLife implements SafetyWaiter {
   readonly clock = new VirtualClock();
   readonly #options: StreamLifeOptions;
   #broker: Broker | undefined;
@@ -72,14 +70,13 @@ export class StreamLife implements DurableWaiter {
 
   /** Rejects with a DiskError if the disk does not let it. */
   async open(): Promise<void> {
-    const { disk, random, confirmLevel, memoryBytes, logSizes, streamSizes } = this.#options;
+    const { disk, random, memoryBytes, logSizes, streamSizes } = this.#options;
     await DataDirectory.open({ disk, random, path: dataDirectory, lock: noLock });
     const data = await BrokerData.open({
       disk,
       metadata: this.#options.metadata,
       directory: dataDirectory,
       clock: this.clock,
-      confirmLevel,
       memoryBytes,
       logSizes,
       streamSizes,
@@ -159,18 +156,21 @@ export class StreamLife implements DurableWaiter {
     const queues = names.flatMap((name) => this.queue(name) ?? []);
     const published = this.#tell(message, queues);
     messages.nowMs = this.clock.wallMs();
-    const outcome = distribute(messages, queues, viewOf(message));
+    const outcome = distribute(messages, queues, viewOf(message), "disk");
     if ((outcome & Distributed.Stored) !== 0) {
       this.#unconfirmed.push({ messages: published, position: messages.position });
-      messages.awaitDurable(this);
+      messages.awaitSafe(this, "disk", messages.position);
     }
   }
 
-  onDurable(durablePosition: number): void {
-    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= durablePosition) {
+  onSafer(): void {
+    const { messages } = this.broker;
+    const safePosition = messages.safePosition("disk");
+    while ((this.#unconfirmed[0]?.position ?? Number.POSITIVE_INFINITY) <= safePosition) {
       for (const message of this.#unconfirmed.shift()!.messages) message.isSafe = true;
     }
-    if (this.#unconfirmed.length > 0) this.broker.messages.awaitDurable(this);
+    const last = this.#unconfirmed.at(-1);
+    if (last !== undefined) messages.awaitSafe(this, "disk", last.position);
   }
 
   #tell(
@@ -195,15 +195,15 @@ export class StreamLife implements DurableWaiter {
     messages.beginGroup(views.length, views.length * queues.length, bytes, 0);
     for (const [i, view] of views.entries()) {
       this.#tell(publishes[i]!, queues, transaction);
-      distribute(messages, queues, view, RecordKind.Grouped);
+      distribute(messages, queues, view, "disk", RecordKind.Grouped);
     }
-    messages.endGroup([], []);
+    messages.endGroup([], [], "disk");
     const answer = (): void => {
       transaction.isAnswered = true;
     };
-    const untilDurable = messages.untilDurable();
-    if (untilDurable === undefined) answer();
-    else void untilDurable.then(answer);
+    const untilSafe = messages.untilSafe("disk");
+    if (untilSafe === undefined) answer();
+    else void untilSafe.then(answer);
   }
 
   // Reading

@@ -237,7 +237,6 @@ class StreamSimulation {
         disk: this.#disk,
         metadata: this.#metadata,
         random: this.#random,
-        confirmLevel: "disk",
         logSizes: {
           segmentBytes: this.#segmentBytes,
           transientSegmentBytes: this.#segmentBytes / 2,

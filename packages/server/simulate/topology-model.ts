@@ -7,7 +7,7 @@
  * one possible value, the one that clients see; every change that begins adds another.
  */
 
-import type { VirtualHost } from "@haremq/broker";
+import type { ConfirmLevel, VirtualHost } from "@haremq/broker";
 import { type FieldTable, WireWriter } from "@haremq/wire";
 import { demand } from "./promise-broken.ts";
 
@@ -58,8 +58,10 @@ export class TopologyModel {
 }
 
 /** What of a virtual host is to survive a restart, and was not there from the beginning. */
-export function durableTopology({ topology }: VirtualHost): TopologyView {
+export function durableTopology({ topology, ownConfirmLevel }: VirtualHost): TopologyView {
   const view = new Map<string, string>();
+  const level = describeLevel(ownConfirmLevel);
+  if (level !== absent) view.set("vhost", level);
   for (const exchange of topology.exchanges()) {
     if (!exchange.durable || exchange.name === "") continue;
     for (const binding of topology.bindingsFrom(exchange)) {
@@ -84,6 +86,11 @@ export function bindingKey(binding: {
   const { source, destinationKind, destination, routingKey } = binding;
   const args = octets(binding.arguments);
   return `binding ${source.name} -> ${destinationKind} ${destination.name} by ${routingKey} ${args}`;
+}
+
+/** Nothing where the broker's level holds. */
+export function describeLevel(level: ConfirmLevel | undefined): string {
+  return level === undefined ? absent : `confirms at level ${level}`;
 }
 
 /** An exchange or a queue. */

@@ -38,7 +38,6 @@ export async function openData(
         metadata,
         directory: directory.path,
         clock,
-        confirmLevel: config.disk.confirmLevel,
         memoryBytes: Math.min(config.memory.messageBytesMax, pagingBytes),
         pagingBytes,
         log,

@@ -88,6 +88,7 @@ export async function startBroker(options: StartOptions = {}): Promise<RunningBr
       eventVhost: config.eventVhost,
       logExchange,
       data,
+      confirm: config.disk.confirmLevel,
     });
     await broker.ready();
     await makeDefaultData(config, broker, users, data?.metadata);

@@ -6,7 +6,15 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import { AmqpListener, defaultAmqpSettings } from "@haremq/amqp";
-import { Broker, BrokerData, InternalDatabase, silentLogger } from "@haremq/broker";
+import {
+  Broker,
+  BrokerData,
+  type ConfirmLevel,
+  InternalDatabase,
+  silentLogger,
+  type VirtualHost,
+  type VirtualHostSettings,
+} from "@haremq/broker";
 import { type Channel, type Connection, connect } from "@haremq/client";
 import { SeededRandom, VirtualClock } from "@haremq/kernel";
 import { type DiskScheduler, FaultyDisk, PromptScheduler } from "@haremq/store";
@@ -19,6 +27,7 @@ export interface FaultyBrokerOptions {
   readonly memoryBytes?: number;
   readonly memoryBytesMax?: number;
   readonly scheduler?: DiskScheduler;
+  readonly confirm?: ConfirmLevel;
 }
 
 const dataDirectory = "/data";
@@ -32,6 +41,7 @@ export class FaultyBroker {
   metadata: SimulatedMetadata;
   clock = new VirtualClock();
   #broker: Broker | undefined;
+  #users: InternalDatabase | undefined;
   #listener: AmqpListener | undefined;
   #port = 0;
   #connections: Connection[] = [];
@@ -60,21 +70,20 @@ export class FaultyBroker {
 
   async #start(): Promise<void> {
     const { segmentBytes = 64 * 1024, memoryBytes = 2 ** 30, diskFreeBytesMin = 0 } = this.#options;
-    const { memoryBytesMax = Number.POSITIVE_INFINITY } = this.#options;
+    const { memoryBytesMax = Number.POSITIVE_INFINITY, confirm } = this.#options;
     const random = this.#random;
     const data = await BrokerData.open({
       disk: this.disk,
       metadata: this.metadata,
       directory: dataDirectory,
       clock: this.clock,
-      confirmLevel: "disk",
       memoryBytes,
       logSizes: { segmentBytes, transientSegmentBytes: 4096, roundBytes: segmentBytes },
       log: silentLogger,
     });
     const users = new InternalDatabase([], random);
     await users.addUser("guest", "guest", []);
-    await users.setPermissions("guest", "/", { configure: ".*", write: ".*", read: ".*" });
+    this.#users = users;
     this.#broker = new Broker({
       clock: this.clock,
       random,
@@ -88,9 +97,11 @@ export class FaultyBroker {
       },
       log: silentLogger,
       data,
+      confirm,
     });
     await this.#broker.ready();
     await this.#broker.createVhost("/");
+    for (const { name } of this.#broker.vhosts()) await this.#admit(name);
     this.#listener = new AmqpListener(this.#broker, {
       ...defaultAmqpSettings,
       heartbeatSeconds: 0,
@@ -98,16 +109,30 @@ export class FaultyBroker {
     this.#port = await this.#listener.listen({ host: "127.0.0.1", port: 0 });
   }
 
-  async connect(): Promise<Connection> {
-    const connection = await connect({ host: "127.0.0.1", port: this.#port });
+  #admit(vhost: string): Promise<void> {
+    return this.#users!.setPermissions("guest", vhost, {
+      configure: ".*",
+      write: ".*",
+      read: ".*",
+    });
+  }
+
+  async addVhost(name: string, settings: VirtualHostSettings): Promise<VirtualHost> {
+    const vhost = await this.broker.createVhost(name, settings);
+    await this.#admit(name);
+    return vhost;
+  }
+
+  async connect(vhost = "/"): Promise<Connection> {
+    const connection = await connect({ host: "127.0.0.1", port: this.#port, vhost });
     connection.on("error", () => {});
     this.#connections.push(connection);
     return connection;
   }
 
   /** A channel of a connection of its own. */
-  async open(): Promise<Channel> {
-    const channel = await (await this.connect()).openChannel();
+  async open(vhost = "/"): Promise<Channel> {
+    const channel = await (await this.connect(vhost)).openChannel();
     channel.on("error", () => {});
     return channel;
   }

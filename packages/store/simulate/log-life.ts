@@ -6,11 +6,11 @@
 import { type SeededRandom, VirtualClock } from "@haremq/kernel";
 import { DiskError } from "../src/disk/disk.ts";
 import type { FaultyDisk } from "../src/disk/faulty-disk.ts";
+import type { ConfirmLevel } from "../src/log/confirm-level.ts";
 import { DurableLog } from "../src/log/durable-log.ts";
 import type { LogSizes } from "../src/log/log-sizes.ts";
 import { DeliveryNote } from "../src/log/message-log.ts";
 import { headBytes, RecordKind, recordBytes, userWord } from "../src/log/record.ts";
-import type { ConfirmLevel } from "../src/log/segment-writer.ts";
 import {
   demand,
   type LogModel,
@@ -27,7 +27,6 @@ export interface LifeOptions {
   readonly model: LogModel;
   readonly sizes: LogSizes;
   readonly memoryBytes: number;
-  readonly confirmLevel: ConfirmLevel;
   /** Something has gone wrong in a callback or promise, which nobody waits for. */
   onBroken(error: unknown): void;
 }
@@ -70,13 +69,12 @@ export class LogLife {
    * Opens the log and judges what it finds. Rejects with a DiskError if the disk does not let it.
    */
   async open(): Promise<void> {
-    const { disk, model, sizes, memoryBytes, confirmLevel } = this.#options;
+    const { disk, model, sizes, memoryBytes } = this.#options;
     const recovered: Recovered[] = [];
     const durable = await DurableLog.open({
       disk,
       sizes,
       memoryBytes,
-      confirmLevel,
       directory: dataDirectory,
       clock: this.clock,
       onMessage: (queue, handle, wasDelivered, words, notedAt) => {
@@ -85,6 +83,7 @@ export class LogLife {
         recovered.push({ id, queue, handle, wasDelivered });
         return true;
       },
+      onWritten: () => this.#guard(() => model.onWritten(this.durable.log.writtenPosition)),
       onDurable: () => this.#guard(() => model.onDurable(this.durable.log.durablePosition)),
       onFault: (error) => {
         this.isFaulty = error !== undefined;
@@ -94,7 +93,6 @@ export class LogLife {
       },
     });
     this.#durable = durable;
-    const mayBeDamaged = model.mayLackAnything || model.mayStayDamaged;
     model.recover(recovered, durable.log.position);
     for (const { id, queue, handle, wasDelivered } of recovered) {
       const target = model.records[id]!.targets.find((each) => each.queue === queue)!;
@@ -102,22 +100,22 @@ export class LogLife {
       if (wasDelivered) this.#delivered.set(queue, id);
     }
     this.checkLiving();
-    const isRight = mayBeDamaged || this.damages.length === 0;
-    demand(isRight, () => `false report: ${this.damages.join("; ")}`);
+    demand(this.damages.length === 0, () => `false report: ${this.damages.join("; ")}`);
   }
 
   // What a broker does
 
-  append(length: number, queues: readonly number[]): void {
+  append(length: number, queues: readonly number[], level: ConfirmLevel): void {
     const { model } = this.#options;
     const record = model.append(length, queues);
-    this.#append(record, RecordKind.Message);
+    this.#append(record, RecordKind.Message, level);
   }
 
   /** A group of messages and settlements: a transaction, or a message that moves. */
   appendGroup(
     messages: readonly { length: number; queues: readonly number[] }[],
     settles: readonly ModelTarget[],
+    level: ConfirmLevel,
   ): void {
     const { model } = this.#options;
     const { log } = this.durable;
@@ -129,21 +127,25 @@ export class LogLife {
     if (isBare) sizes.push(recordBytes(0, 0));
     log.beginGroup(sizes.reduce((sum, size) => sum + size, 0));
     const handles = settles.map((target) => this.#handleOf(target));
-    if (settles.length > 0) this.#appendSettlements(settles, handles);
+    if (settles.length > 0) this.#appendSettlements(settles, handles, level);
     for (const [i, { length, queues }] of messages.entries()) {
       const kind = i === messages.length - 1 ? RecordKind.GroupEnd : RecordKind.Grouped;
-      this.#append(model.append(length, queues, group), kind);
+      this.#append(model.append(length, queues, group), kind, level);
     }
-    if (isBare) log.release(log.appendDurable(0, [], RecordKind.GroupEnd));
+    if (isBare) log.release(log.appendDurable(0, [], RecordKind.GroupEnd, level));
     group.position = log.position;
     // None of them is safe before all are.
     for (const record of group.members) record.position = log.position;
     for (const target of settles) this.settle(target, group);
   }
 
-  #appendSettlements(settles: readonly ModelTarget[], handles: readonly number[]): void {
+  #appendSettlements(
+    settles: readonly ModelTarget[],
+    handles: readonly number[],
+    level: ConfirmLevel,
+  ): void {
     const { log } = this.durable;
-    const handle = log.appendDurable(settles.length * 12, [], RecordKind.Settlements);
+    const handle = log.appendDurable(settles.length * 12, [], RecordKind.Settlements, level);
     log.words[log.word + userWord] = settles.length;
     let at = log.contentStart >>> 2;
     for (const [i, { queue }] of settles.entries()) {
@@ -154,10 +156,10 @@ export class LogLife {
     log.release(handle);
   }
 
-  #append(record: ModelRecord, kind: number): void {
+  #append(record: ModelRecord, kind: number, level: ConfirmLevel): void {
     const { log } = this.durable;
     const queues = record.targets.map(({ queue }) => queue);
-    const handle = log.appendDurable(record.length, queues, kind);
+    const handle = log.appendDurable(record.length, queues, kind, level);
     this.#checkNew(handle);
     record.position = log.position;
     write(log.bytes, log.words, log.word, log.contentStart, record.id, record.length);

@@ -3,9 +3,10 @@
  * the judge of what a recovery brings back. The crash simulator keeps it beside the real log.
  *
  * The promises, record by record and queue by queue:
- * - What was durable and is not settled comes back, with the same bytes, in the same order.
+ * - What was durable and is not settled comes back, with the same bytes, in the same order. So does
+ *   what was written, after the end of the process, as long as no sync has failed.
  * - What was not durable comes back as a prefix of what was appended, or not at all; what did not
- *   come back once never does.
+ *   come back once never does. At level os, a power loss may leave gaps.
  * - What was settled in a group that is durable never comes back; and what was settled in a group
  *   that has not survived does.
  * - Any other settlement survives the end of the process once it was noted; over a power loss it
@@ -14,8 +15,6 @@
  * - A group survives as a whole or not at all.
  * - What was never delivered is not said to have been. What was delivered is said so, once that was
  *   noted, after the end of the process.
- *
- * A power loss at level os may take anything; what is left is still in order, and nothing else.
  */
 
 export class PromiseBroken extends Error {
@@ -52,6 +51,8 @@ export interface ModelRecord {
   readonly targets: readonly ModelTarget[];
   readonly group: ModelGroup | undefined;
   position: number;
+  /** The operating system has it. */
+  isWritten: boolean;
   isDurable: boolean;
 }
 
@@ -68,6 +69,7 @@ export class LogModel {
   #unsafe: ModelRecord[] = [];
   readonly deletedQueues = new Set<number>();
   #groups: ModelGroup[] = [];
+  #writtenPosition = 0;
   #durablePosition = 0;
   /** Up to which record each queue has ever delivered... */
   readonly #everDelivered = new Map<number, number>();
@@ -76,10 +78,10 @@ export class LogModel {
   /** ...and up to which it is known to survive the end of the process. */
   #deliveredNoted = new Map<number, number>();
   #isForgetful = false;
-  /** The power has gone at a level that promises nothing then. */
-  mayLackAnything = false;
-  /** What was damaged then is so until it has been written anew. */
-  mayStayDamaged = false;
+  /** The power has gone, at a level that promises nothing then. */
+  #mayHaveGaps = false;
+  /** A sync has failed or may: the operating system may forget what it has. */
+  #mayLoseWritten = false;
 
   append(length: number, queues: readonly number[], group?: ModelGroup): ModelRecord {
     const targets: ModelTarget[] = [];
@@ -89,6 +91,7 @@ export class LogModel {
       targets,
       group,
       position: Number.POSITIVE_INFINITY,
+      isWritten: false,
       isDurable: false,
     };
     for (const queue of queues) {
@@ -125,8 +128,15 @@ export class LogModel {
     }
   }
 
+  onWritten(position: number): void {
+    demand(position >= this.#writtenPosition, () => `written went back to ${position}`);
+    this.#writtenPosition = position;
+    for (const record of this.#unsafe) record.isWritten ||= record.position <= position;
+  }
+
   onDurable(position: number): void {
     demand(position >= this.#durablePosition, () => `durable went back to ${position}`);
+    demand(position <= this.#writtenPosition, () => `durable at ${position}, and not written`);
     this.#durablePosition = position;
     this.#unsafe = this.#unsafe.filter((record) => {
       record.isDurable = record.position <= position;
@@ -141,9 +151,12 @@ export class LogModel {
     this.onPowerLoss();
   }
 
+  onSyncFault(): void {
+    this.#mayLoseWritten = true;
+  }
+
   /** The log is at rest: whatever was settled has been noted. */
   onRest(): void {
-    this.mayStayDamaged = false;
     if (this.#isForgetful) return;
     for (const target of this.#allTargets()) if (target.state === "settled") target.isNoted = true;
     this.#deliveredNoted = new Map(this.#delivered);
@@ -155,9 +168,12 @@ export class LogModel {
     for (const target of this.#allTargets()) if (target.queue === queue) target.state = "gone";
   }
 
-  onPowerLoss(): void {
+  /** `mayHaveGaps` if something was of level os. */
+  onPowerLoss(mayHaveGaps = false): void {
     for (const target of this.#allTargets()) target.isNoted = false;
+    for (const record of this.records) record.isWritten = record.isDurable;
     this.#deliveredNoted.clear();
+    this.#mayHaveGaps ||= mayHaveGaps;
   }
 
   /**
@@ -167,13 +183,18 @@ export class LogModel {
   recover(recovered: readonly Recovered[], position: number): void {
     const found = this.#readFound(recovered);
     const isFound = (target: ModelTarget): boolean => found.has(target);
-    if (this.mayLackAnything) this.mayStayDamaged = true;
-    else this.#judge(isFound);
-    this.mayLackAnything = false;
+    if (this.#mayLoseWritten) {
+      for (const record of this.records) record.isWritten = record.isDurable;
+    }
+    this.#judge(isFound);
+    this.#mayHaveGaps = false;
+    this.#mayLoseWritten = false;
     for (const target of this.#allTargets()) this.#accept(target, isFound(target));
+    this.#writtenPosition = 0;
     this.#durablePosition = 0;
     for (const record of this.records) {
       const isThere = record.targets.some(({ state }) => state === "open");
+      record.isWritten = isThere;
       record.position = isThere ? position : Number.POSITIVE_INFINITY;
     }
     for (const group of this.#groups) {
@@ -182,7 +203,7 @@ export class LogModel {
   }
 
   #judge(isFound: (target: ModelTarget) => boolean): void {
-    this.#judgePrefix(isFound);
+    if (!this.#mayHaveGaps) this.#judgePrefix(isFound);
     for (const group of this.#groups) if (!group.isDurable) this.#judgeGroup(group, isFound);
     for (const target of this.#allTargets()) judgeTarget(target, isFound(target));
   }
@@ -280,6 +301,9 @@ function judgeTarget(target: ModelTarget, isFound: boolean): void {
   if (state === "gone") demand(!isFound, () => `${nameOf(target)} is back from the dead`);
   if (state === "open" && record.isDurable) {
     demand(isFound, () => `${nameOf(target)} was durable and is lost`);
+  }
+  if (state === "open" && record.isWritten) {
+    demand(isFound, () => `${nameOf(target)} was written and is lost`);
   }
   if (state !== "settled") return;
   if (settledBy?.isDurable === true) {

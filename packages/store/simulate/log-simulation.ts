@@ -8,8 +8,8 @@ import { SeededRandom } from "@haremq/kernel";
 import { DiskError, type DiskOperation } from "../src/disk/disk.ts";
 import { SeededScheduler, settled } from "../src/disk/disk-scheduler.ts";
 import { FaultyDisk } from "../src/disk/faulty-disk.ts";
+import type { ConfirmLevel } from "../src/log/confirm-level.ts";
 import type { LogSizes } from "../src/log/log-sizes.ts";
-import type { ConfirmLevel } from "../src/log/segment-writer.ts";
 import { dataDirectory, LogLife } from "./log-life.ts";
 import { demand, LogModel, type ModelTarget } from "./log-model.ts";
 
@@ -37,7 +37,8 @@ class LogSimulation {
   readonly #model = new LogModel();
   readonly #sizes: LogSizes;
   readonly #memoryBytes: number;
-  readonly #confirmLevel: ConfirmLevel;
+  /** The levels that records are of. */
+  readonly #levels: readonly ConfirmLevel[];
   readonly #queueCount: number;
   /** How long messages stay, roughly: at low numbers queues grow. */
   readonly #appetite: number;
@@ -68,7 +69,7 @@ class LogSimulation {
       roundBytes: random.pick([256, 2048, 65536]),
     };
     this.#memoryBytes = segmentBytes * random.pick([1, 3, 10, 1000]);
-    this.#confirmLevel = random.below(5) === 0 ? "os" : "disk";
+    this.#levels = random.pick([["disk"], ["disk"], ["disk"], ["os"], ["disk", "os"]]);
     this.#queueCount = 1 + random.below(4);
     this.#appetite = random.pick([20, 50, 90]);
     this.#keepOneIn = random.pick([2, 10, 1000]);
@@ -130,8 +131,11 @@ class LogSimulation {
 
   #append(): void {
     const count = 1 + this.#random.below(4);
-    for (let i = 0; i < count; i++) this.#life.append(this.#drawLength(), this.#drawQueues());
-    this.#trace(`append ${count}, up to record ${this.#model.records.length - 1}`);
+    const level = this.#random.pick(this.#levels);
+    for (let i = 0; i < count; i++) {
+      this.#life.append(this.#drawLength(), this.#drawQueues(), level);
+    }
+    this.#trace(`append ${count} at ${level}, up to record ${this.#model.records.length - 1}`);
   }
 
   #appendGroup(): void {
@@ -147,9 +151,10 @@ class LogSimulation {
       queues: this.#drawQueues(),
     }));
     if (messages.length + settles.length === 0) return;
-    this.#life.appendGroup(messages, settles);
+    const level = this.#random.pick(this.#levels);
+    this.#life.appendGroup(messages, settles, level);
     const names = settles.map(({ record, queue }) => `${record.id}@${queue}`);
-    this.#trace(`group of ${messages.length}, settling ${names}`);
+    this.#trace(`group of ${messages.length} at ${level}, settling ${names}`);
   }
 
   #drawLength(): number {
@@ -242,7 +247,7 @@ class LogSimulation {
       ["truncate", "size"],
       ["write", "sync", "open", "remove", "rename", "syncDirectory", "read", "list"],
     ]);
-    if (this.#confirmLevel === "os" && operations.includes("sync")) return;
+    if (operations.includes("sync")) this.#model.onSyncFault();
     const isShort =
       operations[0] === "write" && operations.length === 1 && this.#random.below(2) === 0;
     const fault = isShort ? "short" : this.#random.pick(["EIO", "ENOSPC"]);
@@ -277,12 +282,10 @@ class LogSimulation {
   #die(): void {
     this.#crashes++;
     this.#compactions += this.#life.isOpen ? this.#life.durable.files.counters.compactions : 0;
-    const isSafe = this.#confirmLevel === "disk";
-    const powerLoss = this.#random.below(isSafe ? 2 : 8) === 0;
+    const powerLoss = this.#random.below(2) === 0;
     this.#trace(powerLoss ? "power loss" : "crash");
     this.#disk = this.#disk.crash({ powerLoss });
-    if (powerLoss) this.#model.onPowerLoss();
-    if (powerLoss && !isSafe) this.#model.mayLackAnything = true;
+    if (powerLoss) this.#model.onPowerLoss(this.#levels.includes("os"));
     if (this.#random.below(2) === 0) this.#endFaults();
   }
 
@@ -294,7 +297,6 @@ class LogSimulation {
         model: this.#model,
         sizes: this.#sizes,
         memoryBytes: this.#memoryBytes,
-        confirmLevel: this.#confirmLevel,
         onBroken: (error) => {
           this.#broken ??= error;
         },

@@ -23,9 +23,9 @@ export { MemoryDisk } from "./disk/memory-disk.ts";
 export { RealDisk } from "./disk/real-disk.ts";
 export type { LogReport, SegmentReport } from "./inspection/log-inspection.ts";
 export { inspectStore, type QueueReport, type StoreReport } from "./inspection/store-inspection.ts";
+export { type ConfirmLevel, confirmLevels } from "./log/confirm-level.ts";
 export { DurableLog, type DurableLogOptions } from "./log/durable-log.ts";
 export type { LogCounters } from "./log/log-counters.ts";
-export type { ConfirmLevel } from "./log/log-files.ts";
 export { defaultSizes, type LogSizes } from "./log/log-sizes.ts";
 export { DeliveryNote, type LogStats, MessageLog } from "./log/message-log.ts";
 export {

@@ -7,10 +7,10 @@ import assert from "node:assert/strict";
 import { SeededRandom, VirtualClock } from "@haremq/kernel";
 import type { Disk } from "../src/disk/disk.ts";
 import { FaultyDisk } from "../src/disk/faulty-disk.ts";
+import type { ConfirmLevel } from "../src/log/confirm-level.ts";
 import { DurableLog, type DurableLogOptions } from "../src/log/durable-log.ts";
 import type { LogSizes } from "../src/log/log-sizes.ts";
 import { RecordKind, recordBytes, userWord } from "../src/log/record.ts";
-import type { ConfirmLevel } from "../src/log/segment-writer.ts";
 
 export const directory = "/data";
 
@@ -18,7 +18,6 @@ export interface RigOptions {
   readonly sizes?: Partial<LogSizes>;
   readonly memoryBytes?: number;
   readonly sharedMemory?: DurableLogOptions["sharedMemory"];
-  readonly confirmLevel?: ConfirmLevel;
   /** Puts another disk in front of the faulty one. */
   readonly wrap?: (disk: FaultyDisk) => Disk;
 }
@@ -38,7 +37,8 @@ export class LogRig {
   found: Found[] = [];
   damage: string[] = [];
   faults: (Error | undefined)[] = [];
-  /** `durablePosition` at each growth. */
+  /** `writtenPosition` and `durablePosition` at each growth. */
+  writtenPositions: number[] = [];
   durablePositions: number[] = [];
   /** Which queues there are when the log opens. */
   knows: (queue: number) => boolean = () => true;
@@ -64,18 +64,18 @@ export class LogRig {
 
   /** Opens the log on what is on the disk. */
   async open(): Promise<void> {
-    const { sizes, memoryBytes, sharedMemory, confirmLevel, wrap } = this.#options;
+    const { sizes, memoryBytes, sharedMemory, wrap } = this.#options;
     this.clock = new VirtualClock();
     this.found = [];
     this.damage = [];
     this.faults = [];
+    this.writtenPositions = [];
     this.durablePositions = [];
     const { segmentBytes } = this;
     this.durable = await DurableLog.open({
       directory,
       disk: wrap?.(this.disk) ?? this.disk,
       clock: this.clock,
-      confirmLevel: confirmLevel ?? "disk",
       memoryBytes: memoryBytes ?? Number.MAX_SAFE_INTEGER,
       ...(sharedMemory && { sharedMemory }),
       sizes: {
@@ -90,6 +90,7 @@ export class LogRig {
         this.found.push({ queue, handle, id });
         return true;
       },
+      onWritten: () => this.writtenPositions.push(this.log.writtenPosition),
       onDurable: () => this.durablePositions.push(this.log.durablePosition),
       onFault: (error) => this.faults.push(error),
       onDamage: (description) => this.damage.push(description),
@@ -97,10 +98,15 @@ export class LogRig {
   }
 
   /** Appends a text for the queues, each of which holds it from now on; the id goes up from 1. */
-  append(text: string, queues: readonly number[] = [1], kind: number = RecordKind.Message): number {
+  append(
+    text: string,
+    queues: readonly number[] = [1],
+    kind: number = RecordKind.Message,
+    level: ConfirmLevel = "disk",
+  ): number {
     const { log } = this;
     const length = Buffer.byteLength(text);
-    const handle = log.appendDurable(length, queues, kind);
+    const handle = log.appendDurable(length, queues, kind, level);
     log.words.fill(0, log.word + userWord, log.word + userWord + 4);
     log.words[log.word + userWord] = length;
     log.words[log.word + userWord + 3] = ++this.#ids;
@@ -109,17 +115,23 @@ export class LogRig {
     return handle;
   }
 
+  /** Appends a text at level os for queue 1. */
+  appendAtOs(text: string): number {
+    return this.append(text, [1], RecordKind.Message, "os");
+  }
+
   /** A group of texts, and settlements, the way a transaction or a move appends it. */
   appendGroup(
     texts: readonly string[],
     settles: readonly { handle: number; queue: number }[] = [],
+    level: ConfirmLevel = "disk",
   ): number[] {
     const { log } = this;
     const sizes = texts.map((text) => recordBytes(1, Buffer.byteLength(text)));
     const settlementsBytes = recordBytes(0, settles.length * 12);
     log.beginGroup(sizes.reduce((sum, size) => sum + size, settlementsBytes + recordBytes(0, 0)));
-    const handles = texts.map((text) => this.append(text, [1], RecordKind.Grouped));
-    const record = log.appendDurable(settles.length * 12, [], RecordKind.Settlements);
+    const handles = texts.map((text) => this.append(text, [1], RecordKind.Grouped, level));
+    const record = log.appendDurable(settles.length * 12, [], RecordKind.Settlements, level);
     log.words[log.word + userWord] = settles.length;
     let at = log.contentStart >>> 2;
     for (const { handle, queue } of settles) {
@@ -127,7 +139,7 @@ export class LogRig {
       at += 3;
     }
     log.release(record);
-    log.release(log.appendDurable(0, [], RecordKind.GroupEnd));
+    log.release(log.appendDurable(0, [], RecordKind.GroupEnd, level));
     for (const { handle, queue } of settles) log.settle(handle, queue);
     return handles;
   }

@@ -54,6 +54,7 @@ function durable(model: LogModel): ModelTarget[] {
     record.position = 100 * (i + 1);
     targets.push(record.targets[0]!);
   }
+  model.onWritten(300);
   model.onDurable(300);
   return targets;
 }
@@ -121,6 +122,22 @@ for (const [what, act] of [
     },
   ],
   [
+    "what was written does not survive the process",
+    (model) => {
+      durable(model);
+      model.append(10, [1]).position = 400;
+      model.onWritten(400);
+      model.recover(found(0, 1, 2), 0);
+    },
+  ],
+  [
+    "what is called durable was never written",
+    (model) => {
+      model.append(10, [1]).position = 100;
+      model.onDurable(100);
+    },
+  ],
+  [
     "there is a hole in what was not durable",
     (model) => {
       for (let i = 0; i < 3; i++) model.append(10, [1]).position = 100 * (i + 1);
@@ -155,6 +172,7 @@ for (const [what, act] of [
       model.append(10, [1], group).position = 400;
       group.position = 400;
       model.settle(first!, group);
+      model.onWritten(400);
       model.onDurable(400);
       model.onPowerLoss();
       model.recover(found(0, 1, 2, 3), 0);

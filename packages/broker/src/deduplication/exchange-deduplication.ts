@@ -117,8 +117,9 @@ class DeduplicatingExchange implements RunningFeature, MessageTap {
       actions.notify(new NewKey(this, Int32Array.from(digest), ttlMs, ownRecordBytes));
       return TapVerdict.Pass;
     }
-    const { messages } = this.#place;
-    const mayBeLost = known !== unstored && messages.durablePosition < messages.position;
+    const { messages, host } = this.#place;
+    const safePosition = messages.safePosition(host.confirmLevel);
+    const mayBeLost = known !== unstored && safePosition < messages.position;
     if (mayBeLost) actions.awaitStore();
     // Not dropped but taken: a mandatory message does not come back, for it has arrived before.
     return TapVerdict.Taken;
@@ -134,11 +135,13 @@ class DeduplicatingExchange implements RunningFeature, MessageTap {
   }
 
   remember(digest: Int32Array, ttlMs: number, isStored: boolean, kind: number): void {
-    const { messages } = this.#place;
+    const { messages, host } = this.#place;
     const storeNumber = isStored ? this.#storeNumber : 0;
     const expiresWallMs = this.#clock.wallMs() + ttlMs;
     const note =
-      storeNumber === 0 ? unstored : messages.keepNote(storeNumber, digest, expiresWallMs, kind);
+      storeNumber === 0
+        ? unstored
+        : messages.keepNote(storeNumber, digest, expiresWallMs, host.confirmLevel, kind);
     const nowMs = this.#clock.nowMs();
     this.#cache.add(digest, nowMs + ttlMs, note, nowMs);
   }

@@ -100,7 +100,8 @@ export class InternalPublisher {
     view.handle = unstored;
     const message = { routingKeys: [routingKey], headers: properties.headers, view };
     const { queues, keepers, receipts, isRouted } = vhost.topology.pass(exchange, message);
-    const outcome = distribute(this.#messages, queues, view, RecordKind.Message, keepers);
+    const { Message } = RecordKind;
+    const outcome = distribute(this.#messages, queues, view, vhost.confirmLevel, Message, keepers);
     if (isRouted) tellArrival(receipts, outcome);
   }
 }

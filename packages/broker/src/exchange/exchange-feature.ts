@@ -7,6 +7,7 @@
  * it, as a queue's messages are by the queue's number.
  */
 
+import type { ConfirmLevel } from "@haremq/store";
 import type { MessageStore } from "../message/message-store.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { Binding } from "./binding.ts";
@@ -27,6 +28,8 @@ export interface ExchangeFeature {
 /** Where a feature runs. */
 export interface FeaturePlace {
   readonly vhost: string;
+  /** The virtual host: at which level messages are stored there. */
+  readonly host: { readonly confirmLevel: ConfirmLevel };
   readonly topology: Topology<Queue>;
   readonly messages: MessageStore;
   /** What the durable log calls what is kept here; 0 if nothing survives a restart. */

@@ -60,7 +60,7 @@ function pass(broker: Broker, view: MessageView, routingKeys: readonly string[])
   const { topology } = broker.vhost("/")!;
   const { headers } = propertiesOf(view);
   const passage = topology.pass(topology.exchange("x")!, { routingKeys, headers, view });
-  distribute(broker.messages, passage.queues, view, undefined, passage.keepers);
+  distribute(broker.messages, passage.queues, view, "disk", undefined, passage.keepers);
   return passage.isRouted;
 }
 

@@ -66,6 +66,7 @@ class RecentHistory implements RunningFeature, MessageKeeper {
     },
   };
   readonly #topology: Topology<Queue>;
+  readonly #host: FeaturePlace["host"];
   readonly #messages: MessageStore;
   readonly #lengthMax: number;
   /** Oldest first. */
@@ -74,8 +75,9 @@ class RecentHistory implements RunningFeature, MessageKeeper {
   #forgotten = 0;
   readonly #view = new MessageView();
 
-  constructor(exchange: Exchange, { topology, messages, storeNumber }: FeaturePlace) {
+  constructor(exchange: Exchange, { topology, host, messages, storeNumber }: FeaturePlace) {
     this.#topology = topology;
+    this.#host = host;
     this.#messages = messages;
     this.storeNumber = storeNumber;
     const length = exchange.arguments.get(lengthArgument);
@@ -120,6 +122,7 @@ class RecentHistory implements RunningFeature, MessageKeeper {
 
   #publish(handle: number, { destination, destinationKind }: Binding<Queue>): void {
     const messages = this.#messages;
+    const { confirmLevel } = this.#host;
     const view = this.#view;
     if (messages.view(handle, view) !== Viewed.Ready) return;
     const properties = propertiesOf(view);
@@ -127,7 +130,7 @@ class RecentHistory implements RunningFeature, MessageKeeper {
     // Storing it anew for a durable queue may turn over the memory that it lies in.
     messages.pin(handle);
     if (destinationKind === "queue") {
-      distribute(messages, [destination as Queue], view);
+      distribute(messages, [destination as Queue], view, confirmLevel);
     } else {
       const { headers } = properties;
       const copies = [...carbonCopiesIn(headers), ...decodeBlindCopies(view.blindCopies)];
@@ -137,7 +140,7 @@ class RecentHistory implements RunningFeature, MessageKeeper {
       const { queues, keepers, receipts, isRouted } = passage;
       // Where bindings lead back here, it is not remembered once more.
       const others = keepers.filter((keeper) => keeper !== this);
-      const outcome = distribute(messages, queues, view, RecordKind.Message, others);
+      const outcome = distribute(messages, queues, view, confirmLevel, RecordKind.Message, others);
       if (isRouted) tellArrival(receipts, outcome);
     }
     messages.unpin(handle);

@@ -13,6 +13,7 @@
  */
 
 import {
+  type ConfirmLevel,
   type DeliveryNote,
   type DurableLog,
   type LogPlace,
@@ -26,9 +27,10 @@ import { MemoryUse } from "./memory-use.ts";
 import { arrivalAt } from "./message-terms.ts";
 import { blindCopiesHeadBytes, MessageView, noBlindCopies, unstored } from "./message-view.ts";
 
-/** Who waits for messages to be durable: a channel with confirms to send. */
-export interface DurableWaiter {
-  onDurable(durablePosition: number): void;
+/** Who waits for messages to be safe: a channel with confirms to send. */
+export interface SafetyWaiter {
+  /** More of them are, see `safePosition`. */
+  onSafer(): void;
 }
 
 /** A queue that waits for messages from the disk. */
@@ -57,7 +59,9 @@ const settlementBytes = 12;
 export class MessageStore {
   readonly #log: MessageLog;
   readonly #durable: DurableLog | undefined;
-  #waiting = new Set<DurableWaiter>();
+  /** Those who wait for the operating system, and those who wait for the disk. */
+  #waitingAtOs = new Set<SafetyWaiter>();
+  #waitingAtDisk = new Set<SafetyWaiter>();
   /** What others need because of messages. */
   readonly memory: MemoryUse;
   /** For queues to look at one message after the other; nobody keeps it across calls. */
@@ -102,10 +106,15 @@ export class MessageStore {
 
   /**
    * Stores the viewed message for the durable queues with these numbers, and takes one reference.
-   * It survives once `durablePosition` has reached the `position` after this call.
+   * It survives what the level says once `safePosition` has reached the `position` after this call.
    */
-  keepDurable(view: MessageView, queues: readonly number[], kind: number): number {
-    return this.#fill(view, this.#log.appendDurable(view.storedBytes, queues, kind));
+  keepDurable(
+    view: MessageView,
+    queues: readonly number[],
+    level: ConfirmLevel,
+    kind: number,
+  ): number {
+    return this.#fill(view, this.#log.appendDurable(view.storedBytes, queues, kind, level));
   }
 
   #fill(view: MessageView, handle: number): number {
@@ -139,9 +148,15 @@ export class MessageStore {
    * Stores a note for whoever has the number: four words and a double. It survives if what was
    * stored before it does. It is settled, released and restored like a message, and is none.
    */
-  keepNote(number: number, words: Int32Array, value: number, kind: number): number {
+  keepNote(
+    number: number,
+    words: Int32Array,
+    value: number,
+    level: ConfirmLevel,
+    kind: number,
+  ): number {
     const log = this.#log;
-    const handle = log.appendDurable(noteBytes, [number], kind);
+    const handle = log.appendDurable(noteBytes, [number], kind, level);
     log.words.set(words, log.word + userWord);
     log.bytes.writeDoubleLE(value, log.contentStart);
     return handle;
@@ -248,11 +263,11 @@ export class MessageStore {
   }
 
   /** Ends a group with settlements that durable queues make right after. */
-  endGroup(handles: readonly number[], queues: readonly number[]): void {
+  endGroup(handles: readonly number[], queues: readonly number[], level: ConfirmLevel): void {
     const log = this.#log;
     const durable = handles.flatMap((handle, i) => (log.isDurable(handle) ? [i] : []));
     const length = durable.length * settlementBytes;
-    const record = log.appendDurable(length, noQueues, RecordKind.Settlements);
+    const record = log.appendDurable(length, noQueues, RecordKind.Settlements, level);
     const { words } = log;
     words[log.word + userWord] = durable.length;
     let at = log.contentStart >>> 2;
@@ -264,7 +279,7 @@ export class MessageStore {
     }
     // The log keeps it as long as it is needed.
     log.release(record);
-    log.release(log.appendDurable(0, noQueues, RecordKind.GroupEnd));
+    log.release(log.appendDurable(0, noQueues, RecordKind.GroupEnd, level));
   }
 
   /** Where the log has a message: what orders the messages of a queue over restarts. */
@@ -283,35 +298,53 @@ export class MessageStore {
     return this.#log.position;
   }
 
-  get durablePosition(): number {
-    return this.#log.durablePosition;
+  /** Up to here, what was stored survives the process, or at level disk a power loss as well. */
+  safePosition(level: ConfirmLevel): number {
+    return level === "disk" ? this.#log.durablePosition : this.#log.writtenPosition;
   }
 
-  /** Tells the waiter about the next growth of `durablePosition`; it asks again if it must. */
-  awaitDurable(waiter: DurableWaiter): void {
-    this.#waiting.add(waiter);
+  /**
+   * Tells the waiter, who waits for a position, about the next growth of `safePosition`; it asks
+   * again if it must.
+   */
+  awaitSafe(waiter: SafetyWaiter, level: ConfirmLevel, position: number): void {
+    if (level === "os") {
+      this.#waitingAtOs.add(waiter);
+      return;
+    }
+    this.#waitingAtDisk.add(waiter);
+    // It may have been stored at another level.
+    if (position > this.#log.positionToSync) this.#durable!.files.demandSync();
   }
 
-  /** `durablePosition` has grown. */
+  /** `safePosition` has grown at level os. */
+  onWritten(): void {
+    if (this.#waitingAtOs.size === 0) return;
+    const waiting = this.#waitingAtOs;
+    this.#waitingAtOs = new Set();
+    for (const waiter of waiting) waiter.onSafer();
+  }
+
+  /** `safePosition` has grown at level disk. */
   onDurable(): void {
-    if (this.#waiting.size === 0) return;
-    const waiting = this.#waiting;
-    this.#waiting = new Set();
-    for (const waiter of waiting) waiter.onDurable(this.#log.durablePosition);
+    if (this.#waitingAtDisk.size === 0) return;
+    const waiting = this.#waitingAtDisk;
+    this.#waitingAtDisk = new Set();
+    for (const waiter of waiting) waiter.onSafer();
   }
 
-  /** Resolves once everything stored so far is durable. */
-  untilDurable(): Promise<void> | undefined {
+  /** Resolves once everything stored so far is safe. */
+  untilSafe(level: ConfirmLevel): Promise<void> | undefined {
     const position = this.#log.position;
-    if (this.#log.durablePosition >= position) return undefined;
+    if (this.safePosition(level) >= position) return undefined;
     return new Promise((resolve) => {
-      const waiter: DurableWaiter = {
-        onDurable: (durable) => {
-          if (durable >= position) resolve();
-          else this.awaitDurable(waiter);
+      const waiter: SafetyWaiter = {
+        onSafer: () => {
+          if (this.safePosition(level) >= position) resolve();
+          else this.awaitSafe(waiter, level, position);
         },
       };
-      this.awaitDurable(waiter);
+      this.awaitSafe(waiter, level, position);
     });
   }
 

@@ -32,9 +32,9 @@ async function given() {
     disk: new MemoryDisk(),
     directory: "/data",
     clock: new VirtualClock(),
-    confirmLevel: "disk",
     memoryBytes: 2 ** 26,
     onMessage: () => true,
+    onWritten: () => undefined,
     onDurable: () => undefined,
     onFault: (error) => assert.fail(error),
     onDamage: (description) => assert.fail(description),
@@ -53,7 +53,10 @@ test("what a keeper shares with queues is stored once, for all their numbers", a
   const { log, messages, queue, message } = await given();
   const [sharing, passing] = [keeper(2), keeper(0)];
   const view = message(true);
-  const outcome = distribute(messages, [queue], view, RecordKind.Message, [sharing, passing]);
+  const outcome = distribute(messages, [queue], view, "disk", RecordKind.Message, [
+    sharing,
+    passing,
+  ]);
   assert.equal(outcome, Distributed.Stored);
   assert.equal(view.handle, unstored, "the next publish begins anew");
   assert.equal(log.log.stats.liveRecords, 1);
@@ -73,7 +76,7 @@ test("a confirm waits for a keeper's own record, if the message is persistent", 
   for (const [isPersistent, ownRecordBytes, waits] of cases) {
     const apart = keeper(0, ownRecordBytes);
     assert.equal(
-      distribute(messages, [], message(isPersistent), RecordKind.Message, [apart]),
+      distribute(messages, [], message(isPersistent), "disk", RecordKind.Message, [apart]),
       waits,
     );
     assert.deepEqual(apart.kept, [unstored]);

@@ -6,7 +6,7 @@
  * This is a hot file.
  */
 
-import { RecordKind } from "@haremq/store";
+import { type ConfirmLevel, RecordKind } from "@haremq/store";
 import type { MessageKeeper, TapReceipt } from "../exchange/message-tap.ts";
 import type { MessageStore } from "../message/message-store.ts";
 import { type MessageView, unstored } from "../message/message-view.ts";
@@ -29,6 +29,7 @@ export function distribute(
   messages: MessageStore,
   queues: readonly Queue[],
   view: MessageView,
+  level: ConfirmLevel,
   kind: number = RecordKind.Message,
   keepers: readonly MessageKeeper[] = noKeepers,
 ): number {
@@ -50,7 +51,7 @@ export function distribute(
     const outcome = publishAll(queues, keepers, view, kind);
     return hasOwnRecord ? outcome | Distributed.Stored : outcome;
   }
-  messages.keepDurable(view, numbers, kind);
+  messages.keepDurable(view, numbers, level, kind);
   const handle = view.handle;
   const outcome = publishAll(queues, keepers, view, kind);
   messages.release(handle);

@@ -4,7 +4,7 @@
  * Virtual hosts own one each; queues call it through their outboxes.
  */
 
-import { RecordKind } from "@haremq/store";
+import { type ConfirmLevel, RecordKind } from "@haremq/store";
 import { encodeProperties, type FieldTable, type Properties, WireWriter } from "@haremq/wire";
 import type { MessageKeeper } from "../exchange/message-tap.ts";
 import type { Topology } from "../exchange/topology.ts";
@@ -18,18 +18,24 @@ import { distribute, survivesIn } from "../queue/distribute.ts";
 import type { Queue } from "../queue/queue.ts";
 import type { DeadLetter } from "../queue/queue-host.ts";
 
+/** The virtual host, as far as dead letters go. */
+export interface DeadLetterPlace {
+  readonly topology: Topology<Queue>;
+  readonly confirmLevel: ConfirmLevel;
+}
+
 export class DeadLetters {
-  readonly #topology: Topology<Queue>;
+  readonly #place: DeadLetterPlace;
   readonly #messages: MessageStore;
   readonly #moved = new MessageView();
   readonly #onCycle: (queue: Queue, exchange: string) => void;
 
   constructor(
-    topology: Topology<Queue>,
+    place: DeadLetterPlace,
     messages: MessageStore,
     onCycle: (queue: Queue, exchange: string) => void,
   ) {
-    this.#topology = topology;
+    this.#place = place;
     this.#messages = messages;
     this.#onCycle = onCycle;
   }
@@ -37,7 +43,7 @@ export class DeadLetters {
   /** See QueueHost.moveDeadLetter. */
   move(letter: DeadLetter, wallMs: number): boolean {
     const { queue, handle } = letter;
-    const exchange = this.#topology.exchange(letter.exchange);
+    const exchange = this.#place.topology.exchange(letter.exchange);
     if (exchange === undefined) {
       if (letter.mustArrive) return false;
       this.#drop(queue, handle);
@@ -62,7 +68,7 @@ export class DeadLetters {
     const moved = this.#show(view, exchange.name, routingKeys[0]!, properties);
     moved.blindCopies = letter.routingKey === undefined ? view.blindCopies : noBlindCopies;
     const message = { routingKeys, headers, view: moved, isDeadLetter: true };
-    const passage = this.#topology.pass(exchange, message);
+    const passage = this.#place.topology.pass(exchange, message);
     const queues = this.#withoutCycles(letter, headers, passage.queues);
     const arrives =
       queues.length > 0 ? !queues.some((each) => each.isFull(view.bodyLength)) : passage.isTaken;
@@ -123,6 +129,7 @@ export class DeadLetters {
     handle: number,
   ): void {
     const messages = this.#messages;
+    const { confirmLevel } = this.#place;
     const moved = this.#moved;
     // The body lies where the message does, and appending may turn over other memory.
     messages.pin(handle);
@@ -136,10 +143,10 @@ export class DeadLetters {
       const bytes = moved.storedBytes;
       const ownBytes = own.reduce((sum, each) => sum + each, 0);
       messages.beginGroup(1 + own.length, targets, bytes + ownBytes, 1);
-      distribute(messages, queues, moved, RecordKind.Grouped, keepers);
-      messages.endGroup([handle], [source.storeNumber]);
+      distribute(messages, queues, moved, confirmLevel, RecordKind.Grouped, keepers);
+      messages.endGroup([handle], [source.storeNumber], confirmLevel);
     } else if (queues.length + keepers.length > 0) {
-      distribute(messages, queues, moved, RecordKind.Message, keepers);
+      distribute(messages, queues, moved, confirmLevel, RecordKind.Message, keepers);
     }
     messages.unpin(handle);
     this.#drop(source, handle);

@@ -7,6 +7,7 @@
  * exchange or, if a policy came later, before the feature starts.
  */
 
+import type { ConfirmLevel } from "@haremq/store";
 import type { Binding } from "../exchange/binding.ts";
 import type { Exchange, ExchangeSpec } from "../exchange/exchange.ts";
 import type {
@@ -28,6 +29,7 @@ export const noStoreNumbers: StoreNumbers = {};
 
 interface Place {
   readonly vhost: string;
+  readonly host: { readonly confirmLevel: ConfirmLevel };
   readonly topology: Topology<Queue>;
   readonly messages: MessageStore;
   readonly journal: TopologyJournal | undefined;
@@ -148,8 +150,8 @@ export class ExchangeFeatures {
   }
 
   #start(feature: ExchangeFeature, exchange: Exchange, storeNumber: number): void {
-    const { vhost, topology, messages } = this.#place;
-    const place: FeaturePlace = { vhost, topology, messages, storeNumber };
+    const { vhost, host, topology, messages } = this.#place;
+    const place: FeaturePlace = { vhost, host, topology, messages, storeNumber };
     const running = feature.start(exchange, place);
     const others = this.#running.get(exchange) ?? new Map<ExchangeFeature, RunningFeature>();
     this.#running.set(exchange, others.set(feature, running));

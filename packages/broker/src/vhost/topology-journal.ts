@@ -12,6 +12,7 @@
 import {
   type BindingRecord,
   bindingRecords,
+  type ConfirmLevel,
   exchangeRecords,
   type MetadataChange,
   type MetadataStore,
@@ -33,6 +34,8 @@ import { noMetadata, type VirtualHostMetadata } from "./virtual-host-metadata.ts
 export interface SavedVirtualHost extends VirtualHostMetadata {
   readonly name: string;
   readonly tracing: boolean;
+  /** "" for the broker's. */
+  readonly confirmLevel: ConfirmLevel | "";
 }
 
 export interface SavedQueue {
@@ -137,7 +140,8 @@ export class TopologyJournal {
   /** Saves a new virtual host, or what has changed of one. */
   async saveVhost(changes: Partial<SavedVirtualHost> & { readonly name: string }): Promise<void> {
     const found = virtualHostRecords.get(this.#store, changes.name);
-    const record = { ...noMetadata, tracing: false, ...found, ...changes };
+    const none = { ...noMetadata, tracing: false, confirmLevel: "" } as const;
+    const record = { ...none, ...found, ...changes };
     await this.#store.commit([virtualHostRecords.put(record)]);
   }
 

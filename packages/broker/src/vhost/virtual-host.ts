@@ -7,6 +7,7 @@
  */
 
 import { type Clock, KeyedTurns } from "@haremq/kernel";
+import { type ConfirmLevel, confirmLevels } from "@haremq/store";
 import { FieldTable } from "@haremq/wire";
 import { tooManyQueues } from "../errors.ts";
 import { BrokerEvents, internalUser } from "../events/broker-events.ts";
@@ -47,6 +48,10 @@ export interface VirtualHostOptions {
   readonly streams: Streams;
   readonly journal?: TopologyJournal | undefined;
   readonly metadata?: VirtualHostMetadata | undefined;
+  /** What its confirms stand for; undefined for the broker's default. */
+  readonly confirm?: ConfirmLevel | undefined;
+  /** That default, which is "disk" unless given. */
+  readonly brokersConfirm?: ConfirmLevel | undefined;
   /** What exchanges can do besides routing. */
   readonly features?: readonly ExchangeFeature[];
   readonly exchangeTypes?: ExchangeTypes;
@@ -90,6 +95,10 @@ export class VirtualHost implements QueueHost {
   readonly #policies: VirtualHostPolicies;
   readonly #turns = new KeyedTurns();
   readonly #onSaveFailed: (error: unknown) => void;
+  readonly #brokersConfirm: ConfirmLevel;
+  #ownConfirm: ConfirmLevel | undefined;
+  /** What its confirms stand for. */
+  confirmLevel: ConfirmLevel;
 
   constructor(options: VirtualHostOptions) {
     const { name, messages, journal, parameterComponents = new ParameterComponents() } = options;
@@ -101,7 +110,7 @@ export class VirtualHost implements QueueHost {
     this.events = options.events ?? new BrokerEvents();
     this.#messages = messages;
     this.#streams = options.streams;
-    this.#deadLetters = new DeadLetters(this.topology, messages, (queue, exchange) =>
+    this.#deadLetters = new DeadLetters(this, messages, (queue, exchange) =>
       this.onDeadLetterCycle(queue, exchange),
     );
     this.#journal = journal;
@@ -113,7 +122,10 @@ export class VirtualHost implements QueueHost {
       this.events,
     );
     this.limits = new VirtualHostLimits(this.parameters);
-    const place = { vhost: name, topology, messages, journal, onSaveFailed };
+    this.#brokersConfirm = checkedLevel(options.brokersConfirm) ?? "disk";
+    this.#ownConfirm = checkedLevel(options.confirm);
+    this.confirmLevel = this.#ownConfirm ?? this.#brokersConfirm;
+    const place = { vhost: name, host: this, topology, messages, journal, onSaveFailed };
     this.#features = new ExchangeFeatures(options.features ?? [], place);
     this.#policies = new VirtualHostPolicies(name, topology, journal?.metadata, this.events);
     topology.applyPolicy(topology.defaultExchange, this.#policies.ofExchange(""));
@@ -142,6 +154,24 @@ export class VirtualHost implements QueueHost {
 
   expire(queue: Queue): void {
     this.expireQueue(queue);
+  }
+
+  /** The level that it was given, whatever the broker's is. */
+  get ownConfirmLevel(): ConfirmLevel | undefined {
+    return this.#ownConfirm;
+  }
+
+  /**
+   * Sets what confirms stand for, from the next one on; undefined for the broker's default. Who has
+   * published before and waits is confirmed at the new level.
+   */
+  async setConfirmLevel(level: ConfirmLevel | undefined): Promise<void> {
+    checkedLevel(level);
+    await this.exclusively("metadata", async () => {
+      await this.#journal?.saveVhost({ name: this.name, confirmLevel: level ?? "" });
+      this.#ownConfirm = level;
+      this.confirmLevel = level ?? this.#brokersConfirm;
+    });
   }
 
   exchange(name: string): Exchange | undefined {
@@ -452,4 +482,10 @@ export class VirtualHost implements QueueHost {
       if (queue.storeNumber === 0) this.#dropQueue(queue);
     }
   }
+}
+
+/** Whoever embeds a broker may not have had types to keep to. */
+function checkedLevel(level: ConfirmLevel | undefined): ConfirmLevel | undefined {
+  if (level === undefined || confirmLevels.includes(level)) return level;
+  throw new RangeError(`confirms can be "disk" or "os", not ${JSON.stringify(level)}`);
 }

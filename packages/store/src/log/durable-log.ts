@@ -18,13 +18,11 @@ import { MessageLog } from "./message-log.ts";
 import { Quarantine } from "./quarantine.ts";
 import { Recovery } from "./recovery.ts";
 import { Residency, type SharedMemory } from "./residency.ts";
-import type { ConfirmLevel } from "./segment-writer.ts";
 
 export interface DurableLogOptions {
   readonly disk: Disk;
   readonly directory: string;
   readonly clock: Clock;
-  readonly confirmLevel: ConfirmLevel;
   /** Memory for segments; above it the coldest leave. */
   readonly memoryBytes: number;
   /** Memory that segments have to share with what is known of them, and with others. */
@@ -40,6 +38,8 @@ export interface DurableLogOptions {
     notedAt: number,
     returns: number,
   ): boolean;
+  /** See LogFiles. */
+  onWritten(): void;
   onDurable(): void;
   onFault(error: Error | undefined): void;
   /** Something was found damaged; for the log and the operator. */
@@ -71,7 +71,7 @@ export class DurableLog {
 
   private constructor(options: DurableLogOptions) {
     this.#options = options;
-    const { disk, directory, clock, confirmLevel, onDurable, onFault, onDamage } = options;
+    const { disk, directory, clock, onWritten, onDurable, onFault, onDamage } = options;
     const sizes = options.sizes ?? defaultSizes;
     const { memoryBytes, sharedMemory } = options;
     const usualBytes = Math.min(memoryBytes, sharedMemory?.bytesMax ?? memoryBytes);
@@ -79,8 +79,8 @@ export class DurableLog {
     this.files = new LogFiles(this.log, {
       disk,
       clock,
-      confirmLevel,
       sizes,
+      onWritten,
       onDurable,
       onFault,
       directory: join(directory, "log"),

@@ -222,37 +222,162 @@ test("index and settlements go after the records are gone for good", async () =>
 
 // The levels
 
-test("at level os, records are durable once they are written, and no sync is waited for", async () => {
-  let disk!: WatchedDisk;
-  const rig = await LogRig.open({
-    confirmLevel: "os",
-    wrap: (faulty) => {
-      disk = new WatchedDisk(faulty);
-      return disk;
-    },
-  });
-  rig.append("one");
+test("at level os, records are told to be written once they are, and no sync is waited for", async () => {
+  const { rig, disk } = await watchedLog();
+  disk.hold("sync", /seg$/);
+  rig.appendAtOs("one");
   await rig.turn();
-  assert.equal(rig.log.durablePosition, rig.log.position);
-  assert.deepEqual(disk.doneLike("sync 00000001.0.seg"), []);
+  assert.equal(rig.log.writtenPosition, rig.log.position);
+  assert.equal(rig.log.durablePosition, 0);
+  assert.deepEqual(
+    disk.begun.filter((each) => each === "sync 00000001.0.seg"),
+    [],
+  );
   await rig.restart(false);
   assert.deepEqual(await rig.textsOf(1), ["one"]);
 });
 
+test("at level os, records are synced a second later", async () => {
+  const { rig } = await watchedLog();
+  rig.appendAtOs("one");
+  await rig.turn();
+  rig.clock.advance(999);
+  await rig.turn();
+  assert.equal(rig.log.durablePosition, 0);
+  rig.clock.advance(1);
+  await rig.turn();
+  assert.equal(rig.log.durablePosition, rig.log.position);
+  await rig.restart(true);
+  assert.deepEqual(await rig.textsOf(1), ["one"]);
+});
+
 test("at level os, a segment is synced before it gets an index", async () => {
-  let disk!: WatchedDisk;
-  const rig = await LogRig.open({
-    confirmLevel: "os",
-    wrap: (faulty) => {
-      disk = new WatchedDisk(faulty);
-      return disk;
-    },
-  });
-  rig.append("x".repeat(3000));
-  rig.append("x".repeat(3000));
-  await rig.rest();
+  const { rig, disk } = await watchedLog();
+  rig.appendAtOs("x".repeat(3000));
+  rig.appendAtOs("x".repeat(3000));
+  await rig.turn();
   const syncAt = disk.done.indexOf("sync 00000001.0.seg");
   assert.ok(syncAt >= 0 && syncAt < disk.done.indexOf("open 00000001.0.idx"));
+});
+
+test("at level disk, records of level os that came before are synced as well, in order", async () => {
+  const { rig, disk } = await watchedLog();
+  const letSync = disk.hold("sync", /0000000[12]\.0\.seg$/);
+  for (let i = 0; i < 4; i++) rig.appendAtOs("x".repeat(2000));
+  await rig.turn();
+  rig.append("of level disk");
+  await rig.turn();
+  assert.equal(rig.log.writtenPosition, rig.log.position);
+  assert.equal(rig.log.durablePosition, 0);
+  letSync();
+  await rig.turn();
+  assert.equal(rig.log.durablePosition, rig.log.position);
+  const synced = disk.doneLike("sync").filter((each) => each.endsWith(".seg"));
+  assert.deepEqual(synced, synced.toSorted());
+  await rig.restart(true);
+  assert.equal((await rig.textsOf(1)).at(-1), "of level disk");
+});
+
+test("records of level os are written while others are being synced, in whatever segment", async () => {
+  const { rig, disk } = await watchedLog();
+  const letSync = disk.hold("sync", /seg$/);
+  rig.append("of level disk");
+  await rig.turn();
+  for (let i = 0; i < 4; i++) {
+    rig.appendAtOs("x".repeat(2000));
+    await rig.turn();
+    assert.equal(rig.log.writtenPosition, rig.log.position);
+  }
+  assert.equal(rig.log.durablePosition, 0);
+  letSync();
+  await rig.turn();
+  assert.ok(rig.log.durablePosition > 0);
+  assert.equal(disk.doneLike("write 00000003").length > 0, true);
+});
+
+test("what was written during a sync is not called durable by it", async () => {
+  const { rig, disk } = await watchedLog();
+  const letSync = disk.hold("sync", /seg$/);
+  rig.append("of level disk");
+  await rig.turn();
+  const { writtenPosition } = rig.log;
+  rig.appendAtOs("of level os");
+  await rig.turn();
+  letSync();
+  await rig.turn();
+  assert.equal(rig.log.durablePosition, writtenPosition);
+});
+
+test("at level disk alone, nothing is written while a sync is under way", async () => {
+  const { rig, disk } = await watchedLog();
+  const letSync = disk.hold("sync", /seg$/);
+  rig.append("one");
+  await rig.turn();
+  rig.append("two");
+  await rig.turn();
+  assert.equal(disk.doneLike("write 00000001").length, 1);
+  letSync();
+  await rig.turn();
+  assert.equal(disk.doneLike("write 00000001").length, 2);
+});
+
+test("whoever asks has everything synced that has been written at level os", async () => {
+  const { rig } = await watchedLog();
+  rig.appendAtOs("one");
+  await rig.turn();
+  rig.durable.files.demandSync();
+  await rig.turn();
+  assert.equal(rig.log.durablePosition, rig.log.position);
+});
+
+test("a power loss leaves gaps at level os, and is not taken for damage", async () => {
+  const { rig, disk } = await watchedLog();
+  rig.append("of level disk");
+  await rig.turn();
+  disk.hold("sync", /seg$/);
+  for (let i = 0; i < 6; i++) rig.appendAtOs(`${i}`.repeat(2000));
+  await rig.turn();
+  assert.ok((await rig.files("seg")).length > 2);
+  // The last segment has reached the disk, and those before it have not.
+  const name = (await rig.files("seg")).at(-1)!;
+  const last = await rig.disk.open(`/data/log/${name}`, "write");
+  await last.sync();
+  await rig.disk.syncDirectory("/data/log");
+  await rig.restart(true);
+  assert.deepEqual(rig.damage, []);
+  const texts = await rig.textsOf(1);
+  assert.equal(texts[0], "of level disk");
+  assert.equal(texts.at(-1), "5".repeat(2000));
+});
+
+test("what a transaction of level os has settled is settled once the transaction is safe", async () => {
+  const { rig, disk } = await watchedLog();
+  const handle = rig.append("settled");
+  rig.append("stays");
+  await rig.rest();
+  rig.appendGroup(["grouped"], [{ handle, queue: 1 }], "os");
+  const letSync = disk.hold("sync", /seg$/);
+  await rig.turn();
+  rig.clock.advance(100);
+  await rig.turn();
+  assert.equal(rig.log.writtenPosition, rig.log.position);
+  assert.deepEqual(disk.doneLike("write 00000001.ack"), []);
+  letSync();
+  await rig.turn();
+  assert.equal(disk.doneLike("write 00000001.ack").length, 1);
+});
+
+test("at level os, what has died since it was written is removed without having been synced", async () => {
+  const { rig, disk } = await watchedLog();
+  const letSync = disk.hold("sync", /seg$/);
+  const handles = Array.from({ length: 4 }, () => rig.appendAtOs("x".repeat(3000)));
+  await rig.turn();
+  for (const handle of handles.slice(1, 3)) rig.log.settle(handle, 1);
+  letSync();
+  await rig.turn();
+  const synced = disk.begun.filter((each) => /^sync .*seg$/.test(each));
+  assert.deepEqual(synced, ["sync 00000001.0.seg"]);
+  assert.deepEqual(await rig.files("seg"), ["00000001.0.seg", "00000004.0.seg"]);
 });
 
 // Faults
@@ -442,10 +567,10 @@ test("a file that cannot be removed now is removed later", async () => {
 });
 
 test("at level os, a segment whose last sync fails goes to another file", async () => {
-  const rig = await LogRig.open({ confirmLevel: "os" });
+  const rig = await LogRig.open();
   rig.disk.faults.inject({ operations: ["sync"], path: /seg$/, fault: "EIO", times: 1 });
-  rig.append("x".repeat(3000));
-  rig.append("y".repeat(3000));
+  rig.appendAtOs("x".repeat(3000));
+  rig.appendAtOs("y".repeat(3000));
   await rig.rest();
   assert.deepEqual(await rig.files("idx"), ["00000001.1.idx"]);
   assert.ok(!(await rig.files()).includes("00000001.0.seg"));

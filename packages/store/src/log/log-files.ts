@@ -2,18 +2,23 @@
  * The files of the message log: writes what is appended, in order and in groups, notes settlements
  * in sidecars, removes the files of dead segments. One round at a time:
  *
- *     1. write and sync all records appended so far, segment after segment, telling those who wait
+ *     1. write all records appended so far, segment after segment, and sync them if any is of level
+ *        disk, telling those who wait
  *     2. append the settlements gathered before the round to their sidecars
  *     3. remove the segments that had died before the round
  *
- * So a settlement or a removal never reaches the disk before a record that was appended earlier.
- * When records cannot be written nothing more is told durable until they can, and whole rounds are
- * tried again and again. Steps 2 and 3 then still happen, or a full disk would stay full while its
- * queues are drained; only what was settled with a group that waits has to wait with it.
+ * So a settlement or a removal never comes before a record that was appended earlier. When records
+ * cannot be written nothing more is told until they can, and whole rounds are tried again and
+ * again. Steps 2 and 3 then still happen, or a full disk would stay full while its queues are
+ * drained; only what was settled with a group that waits has to wait with it.
+ *
+ * Records of level os are synced by whatever sync comes next, or in the background: with the rest
+ * of their segment when that is full, after a second at most. They never wait for one: what comes
+ * during a sync is written beside it if some of it is of level os.
  *
  * Invariants:
- * - One sync at a time; everything appended during one goes with the next, in writes of bounded
- *   size.
+ * - One sync at a time; at level disk everything appended during one goes with the next, in writes
+ *   of bounded size.
  * - A settlement that came with a group is noted after the group is safe. The group's own record of
  *   it goes after the note is safe.
  */
@@ -25,18 +30,18 @@ import { LogDirectory } from "./log-directory.ts";
 import type { LogSizes } from "./log-sizes.ts";
 import type { LogDisk, MessageLog } from "./message-log.ts";
 import type { Segment } from "./segment.ts";
-import { type ConfirmLevel, SegmentWriter } from "./segment-writer.ts";
+import { SegmentSyncs } from "./segment-syncs.ts";
+import { SegmentWriter } from "./segment-writer.ts";
 import { Sidecars } from "./sidecars.ts";
-
-export type { ConfirmLevel } from "./segment-writer.ts";
 
 export interface LogFilesOptions {
   readonly disk: Disk;
   readonly directory: string;
   readonly clock: Clock;
-  readonly confirmLevel: ConfirmLevel;
   readonly sizes: LogSizes;
-  /** `durablePosition` of the log has grown. */
+  /** `writtenPosition` of the log has grown... */
+  onWritten(): void;
+  /** ...or `durablePosition`. */
   onDurable(): void;
   /** Memory has been taken for a new segment, or a round has ended. */
   onChange(): void;
@@ -50,11 +55,14 @@ type SecureRequest = (isSecure: boolean) => void;
 /** Settlements alone are not urgent. */
 const settlementDelayMs = 20;
 const retryDelayMs = 500;
+/** What nobody waits for is synced after that. */
+const syncDelayMs = 1000;
 
 export class LogFiles implements LogDisk {
   readonly #log: MessageLog;
   readonly #options: LogFilesOptions;
   readonly #writer: SegmentWriter;
+  readonly #syncs: SegmentSyncs;
   readonly #sidecars: Sidecars;
   readonly directory: LogDirectory;
   readonly counters = new LogCounters();
@@ -62,8 +70,6 @@ export class LogFiles implements LogDisk {
   readonly #unwritten: Segment[] = [];
   /** Segments that are written and have no index yet. */
   readonly #unindexed: Segment[] = [];
-  /** Segments whose last sync has failed, at level os: all of them goes to other files. */
-  #suspects: Segment[] = [];
   #indexing: Promise<void> | undefined;
   #settled = new Set<Segment>();
   #doomed: Segment[] = [];
@@ -75,18 +81,28 @@ export class LogFiles implements LogDisk {
   #isClosed = false;
   #fault: Error | undefined;
   #timer: Timer | undefined;
+  #syncTimer: Timer | undefined;
+  /** Ends the wait for a sync that is under way, for there is something else to write. */
+  #wake: (() => void) | undefined;
+  #isWaking = false;
+  /** A settlement or a removal has to wait until more is durable. */
+  #hasWaiting = false;
   #idle: (() => void)[] = [];
 
   constructor(log: MessageLog, options: LogFilesOptions) {
-    const { disk, clock, confirmLevel, sizes } = options;
+    const { disk, sizes } = options;
     this.#log = log;
     this.#options = options;
     const directory = new LogDirectory(disk, options.directory);
     this.directory = directory;
     this.#sidecars = new Sidecars(disk, directory);
-    const { counters } = this;
-    const { roundBytes } = sizes;
-    this.#writer = new SegmentWriter({ log, directory, clock, confirmLevel, counters, roundBytes });
+    this.#writer = new SegmentWriter({ log, directory, roundBytes: sizes.roundBytes });
+    this.#syncs = new SegmentSyncs({
+      log,
+      directory,
+      onSynced: (position) => this.#becomeDurable(position),
+      onFailed: (segment) => this.#onSyncFailed(segment),
+    });
     log.disk = this;
   }
 
@@ -105,7 +121,27 @@ export class LogFiles implements LogDisk {
 
   onAppend(segment: Segment): void {
     const last = this.#unwritten.length - 1;
-    if (last < 0 || this.#unwritten[last] !== segment) this.#unwritten.push(segment);
+    if (last < 0 || this.#unwritten[last] !== segment) {
+      this.#unwritten.push(segment);
+      this.#syncs.add(segment);
+    }
+    if (!this.#isScheduled) this.#schedule();
+    if (this.#wake !== undefined && !this.#isWaking) this.#wakeLater();
+  }
+
+  /** Once all is appended that comes in this turn. */
+  #wakeLater(): void {
+    if (this.#log.positionToWrite <= this.#log.writtenPosition) return;
+    this.#isWaking = true;
+    setImmediate(() => {
+      this.#isWaking = false;
+      this.#wake?.();
+    });
+  }
+
+  /** Everything appended so far is to be synced as soon as can be. */
+  demandSync(): void {
+    this.#log.positionToSync = this.#log.position;
     if (!this.#isScheduled) this.#schedule();
   }
 
@@ -196,47 +232,100 @@ export class LogFiles implements LogDisk {
     await this.#giveUpSuspects();
     const failure = await caught(this.#writeRecords(upTo));
     this.#noteFault(failure);
-    // Also because of the marks, which have moved what was appended before the round.
-    if (this.#log.durablePosition < this.#log.position) this.#isScheduled = true;
     const areNoted = await this.#noteSettlements(settled);
     await this.#removeDoomed(doomed, areNoted);
     await this.#answer(secureRequests, areNoted);
     await this.#sweep();
+    this.#goOnWriting();
+  }
+
+  /** Another round if one is due, also because of the marks; a sync some time if not. */
+  #goOnWriting(): void {
+    const { position, writtenPosition, durablePosition, positionToSync } = this.#log;
+    if (writtenPosition < position || durablePosition < positionToSync) this.#isScheduled = true;
+    else if (durablePosition < position) this.#syncLater();
+  }
+
+  #syncLater(): void {
+    if (this.#isClosed) return;
+    this.#syncTimer ??= this.#options.clock.schedule(syncDelayMs, () => {
+      this.#syncTimer = undefined;
+      void caught(this.#syncs.sync(this.#log.writtenPosition));
+    });
   }
 
   // Step 1: records
 
-  /** Writes records up to the position, and perhaps some more. */
+  /** Writes records up to the position, and perhaps some more; syncs those that are to be. */
   async #writeRecords(upTo: number): Promise<void> {
     for (;;) {
+      const segment = await this.#nextToWrite(upTo);
+      if (segment !== undefined) await this.#write(segment);
+      else if (this.#mustSync(upTo)) await this.#sync();
+      else return;
+    }
+  }
+
+  #mustSync(upTo: number): boolean {
+    return this.#log.durablePosition < Math.min(this.#log.positionToSync, upTo);
+  }
+
+  /** The segment whose records are next; those that have none to write are put aside. */
+  async #nextToWrite(upTo: number): Promise<Segment | undefined> {
+    for (;;) {
       const segment = this.#unwritten[0];
-      if (segment === undefined) return;
+      if (segment === undefined) return undefined;
       if (this.#needNotBeWritten(segment)) {
         const hasFile = segment.fileBytes > 0 || segment.abandoned.length > 0;
         if (hasFile) await this.#dropUnfinished(segment);
         this.#unwritten.shift();
-        this.#becomeDurable(segment.positionBase + segment.tail);
-      } else if (segment.isSuspect) {
-        // Since this round began, by its last sync, at level os.
-        await this.#writer.abandon(segment);
+        this.#becomeWritten(segment.positionBase + segment.tail);
+        this.#syncs.drop(segment);
+      } else if (segment.suspicion !== undefined) {
+        // Since this round began.
+        throw segment.suspicion;
       } else if (segment.writtenTo < segment.tail) {
-        const isSafe = this.#log.durablePosition >= upTo && segment.abandoned.length === 0;
-        if (isSafe) return;
-        await this.#writer.write(segment);
-        this.#becomeDurable(segment.positionBase + segment.syncedTo);
+        const { writtenPosition, positionToWrite } = this.#log;
+        if (writtenPosition < upTo || segment.abandoned.length > 0) return segment;
+        return writtenPosition < positionToWrite && this.#mustSync(upTo) ? segment : undefined;
       } else if (segment.isFull) {
         this.#unwritten.shift();
         this.#finish(segment);
       } else {
-        return;
+        return undefined;
       }
+    }
+  }
+
+  async #write(segment: Segment): Promise<void> {
+    const { clock } = this.#options;
+    const startedMs = clock.nowMs();
+    const bytes = await this.#writer.write(segment);
+    this.#becomeWritten(segment.positionBase + segment.writtenTo);
+    const log = this.#log;
+    if (log.durablePosition < log.positionToSync) await this.#sync();
+    this.counters.onFlush(bytes, clock.nowMs() - startedMs);
+  }
+
+  /** Waits until what is written is synced, or until there is something to write meanwhile. */
+  async #sync(): Promise<void> {
+    const { positionToSync, writtenPosition } = this.#log;
+    const sync = this.#syncs.sync(Math.min(positionToSync, writtenPosition));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#wake = resolve;
+        this.#wakeLater();
+        sync.then(resolve, reject);
+      });
+    } finally {
+      this.#wake = undefined;
     }
   }
 
   /** It has lived and died without ever touching the disk, or can do without more of it. */
   #needNotBeWritten(segment: Segment): boolean {
     if (!segment.isDoomed || segment.hasSettlements || !this.isFree(segment)) return false;
-    return segment.fileBytes === 0 || this.#fault !== undefined;
+    return segment.fileBytes === 0 || (this.#fault !== undefined && !segment.isBusy);
   }
 
   /** Files without an end must not be found beside those of a later segment. */
@@ -257,19 +346,37 @@ export class LogFiles implements LogDisk {
     return segment.waitsFor <= this.#log.durablePosition;
   }
 
+  #becomeWritten(position: number): void {
+    if (position <= this.#log.writtenPosition) return;
+    this.#log.writtenPosition = position;
+    this.#options.onWritten();
+  }
+
   #becomeDurable(position: number): void {
     if (position <= this.#log.durablePosition) return;
     this.#log.durablePosition = position;
     this.#options.onDurable();
+    if (!this.#hasWaiting) return;
+    this.#hasWaiting = false;
+    this.#schedule();
+  }
+
+  /** All of the segment has to be written again, even if it was written and full. */
+  #onSyncFailed(segment: Segment): void {
+    this.#log.positionToSync = this.#log.position;
+    const index = this.#unindexed.indexOf(segment);
+    if (index >= 0) {
+      this.#unindexed.splice(index, 1);
+      this.letGo(segment);
+    }
+    if (!this.#unwritten.includes(segment)) this.#unwritten.push(segment);
+    this.#unwritten.sort((a, b) => a.number - b.number);
+    if (this.#isRunning) this.#isScheduled = true;
+    else this.#wakeUpIn(retryDelayMs);
   }
 
   async #giveUpSuspects(): Promise<void> {
-    for (const segment of this.#suspects) {
-      this.#unwritten.unshift(segment);
-      this.letGo(segment);
-    }
-    this.#suspects = [];
-    const suspects = this.#unwritten.filter((segment) => segment.isSuspect);
+    const suspects = this.#unwritten.filter(({ suspicion }) => suspicion !== undefined);
     for (const segment of suspects) await caught(this.#writer.abandon(segment));
   }
 
@@ -291,19 +398,19 @@ export class LogFiles implements LogDisk {
     for (;;) {
       const segment = this.#unindexed[0];
       if (segment === undefined) return;
-      const isDead = segment.isDoomed;
-      const failure = isDead ? undefined : await caught(this.#writer.finish(segment));
-      if (failure !== undefined && !segment.isSuspect) {
+      if (!segment.isDoomed && segment.syncedTo < segment.tail) {
+        await caught(this.#syncs.sync(segment.positionBase + segment.tail));
+        // It may have failed, and had it not, the segment may have died.
+        if (segment.syncedTo < segment.tail) return;
+        continue;
+      }
+      const failure = segment.isDoomed ? undefined : await caught(this.#writer.finish(segment));
+      if (failure !== undefined) {
         this.counters.faults++;
         this.#wakeUpIn(retryDelayMs);
         return;
       }
       this.#unindexed.shift();
-      if (segment.isSuspect) {
-        this.#suspects.push(segment);
-        this.#wakeUpIn(retryDelayMs);
-        continue;
-      }
       this.letGo(segment);
       this.#options.onChange();
     }
@@ -316,6 +423,7 @@ export class LogFiles implements LogDisk {
     let areNoted = true;
     for (const segment of settled) {
       if (segment.settlements.length === 0 || segment.isDoomed) continue;
+      if (!this.isFree(segment)) this.#awaitDurable(segment.waitsFor);
       const isPossible = !segment.isCompacting && this.isFree(segment);
       const failure = isPossible ? await caught(this.#sidecars.append(segment)) : undefined;
       if (failure !== undefined) this.#tryLater();
@@ -329,6 +437,12 @@ export class LogFiles implements LogDisk {
     return areNoted;
   }
 
+  /** Something that is not to be held up for long has to wait until that much is durable. */
+  #awaitDurable(position: number): void {
+    this.#hasWaiting = true;
+    if (position <= this.#log.writtenPosition) void caught(this.#syncs.sync(position));
+  }
+
   /**
    * Makes all settlements safe that have been made so far. Returns false if that is not possible
    * now.
@@ -336,7 +450,7 @@ export class LogFiles implements LogDisk {
   secureSettlements(): Promise<boolean> {
     if (this.#isClosed || this.#fault !== undefined) return Promise.resolve(false);
     const request = new Promise<boolean>((resolve) => this.#secureRequests.push(resolve));
-    this.#schedule();
+    this.demandSync();
     return request;
   }
 
@@ -381,13 +495,27 @@ export class LogFiles implements LogDisk {
     for (const segment of doomed.toSorted((a, b) => a.number - b.number)) {
       // One that is still to be written gives its position away first.
       let mayGo = !segment.isBusy && this.isFree(segment) && !this.#unwritten.includes(segment);
+      if (!mayGo) this.#awaitDurable(segment.waitsFor);
       if (mayGo && segment.hasSettlements) {
         mayGo = areNoted && (await this.#secure(segment.number));
         if (!mayGo) this.#wakeUpIn(retryDelayMs);
       }
+      if (mayGo && !isSafe(segment)) mayGo = await this.#dropUnsafe(segment);
       if (mayGo) await this.#remove(segment);
       else this.#doomed.push(segment);
     }
+  }
+
+  /** Nobody waits for it to be synced, and what comes behind it must not be synced before. */
+  async #dropUnsafe(segment: Segment): Promise<boolean> {
+    const failure = await caught(this.#dropUnfinished(segment));
+    if (failure === undefined) {
+      this.#syncs.drop(segment);
+      return true;
+    }
+    segment.suspicion = failure;
+    this.#onSyncFailed(segment);
+    return false;
   }
 
   async #remove(segment: Segment): Promise<void> {
@@ -478,10 +606,13 @@ export class LogFiles implements LogDisk {
   /** Ends the last segment with its index, and closes all files. */
   async close(): Promise<void> {
     this.#log.endTail();
+    this.#log.positionToSync = this.#log.position;
     await this.settleDown();
     this.#isClosed = true;
     this.#timer?.cancel();
+    this.#syncTimer?.cancel();
     await this.#indexing;
+    await this.#syncs.idle;
     if (this.directory.hasRemovals) {
       await caught(this.directory.sync());
       await this.directory.sweep();
@@ -512,4 +643,9 @@ async function caught(promise: Promise<void>): Promise<DiskError | undefined> {
 function demandDiskError(error: unknown): DiskError {
   if (error instanceof DiskError) return error;
   throw error;
+}
+
+/** What is on the disk of it is all there. */
+function isSafe({ durability, syncedTo, tail }: Segment): boolean {
+  return durability === "transient" || syncedTo === tail;
 }

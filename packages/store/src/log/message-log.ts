@@ -9,17 +9,20 @@
  * Every record has a handle, a number; queues hold handles. A record lives while somebody holds a
  * reference to it; a segment without living records is gone, in memory and on disk. Records that
  * are to survive are written by one flush at a time, which takes along all that has come meanwhile,
- * in the order in which it came: what is durable is always a prefix of what was appended.
+ * in the order in which it came: what is written is always a prefix of what was appended, and what
+ * is durable one of that. A record's level says which of the two somebody waits for.
  *
  * Invariants:
  * - A handle is slot x units a slot + unit. Handles of living records are unique and never change.
- * - `durablePosition` never passes a record that could be lost.
+ * - `durablePosition` never passes a record that could be lost, `writtenPosition` none that could
+ *   be lost with the process.
  * - Memory of segments comes from a pool and goes back to it, hottest first.
  *
  * This is a hot file.
  */
 
 import { ByteCount } from "@haremq/kernel";
+import type { ConfirmLevel } from "./confirm-level.ts";
 import { defaultSizes, type LogSizes } from "./log-sizes.ts";
 import {
   bytesWord,
@@ -87,8 +90,14 @@ export class MessageLog {
 
   /** Bytes of durable records ever appended: what confirms wait for. */
   position = 0;
-  /** Up to here everything is safe. */
+  /** Up to here the operating system has everything... */
+  writtenPosition = 0;
+  /** ...and up to here everything is safe. */
   durablePosition = 0;
+  /** The last record of level disk ends here: the log is to be synced as far as that at once... */
+  positionToSync = 0;
+  /** ...and the last of level os here, which need only be written. */
+  positionToWrite = 0;
   /** Where the last group ended. */
   groupPosition = 0;
   disk: LogDisk | undefined;
@@ -124,10 +133,16 @@ export class MessageLog {
   }
 
   /**
-   * Room for a record that survives once `durablePosition` has reached the `position` after this
-   * call, with one reference. `queues` are the numbers of those that it is to survive for.
+   * Room for a record that survives the process once `writtenPosition` has reached the `position`
+   * after this call, and a power loss once `durablePosition` has, with one reference. `queues` are
+   * the numbers of those that it is to survive for; at level disk it is synced without delay.
    */
-  appendDurable(length: number, queues: readonly number[], kind: number): number {
+  appendDurable(
+    length: number,
+    queues: readonly number[],
+    kind: number,
+    level: ConfirmLevel = "disk",
+  ): number {
     const disk = this.disk;
     if (disk === undefined) return this.appendTransient(length);
     const size = recordBytes(queues.length, length);
@@ -150,6 +165,8 @@ export class MessageLog {
       if (kind === RecordKind.Settlements) segment.hasSettlements = true;
     }
     if (segment.isFull) this.appendEnd(segment);
+    if (level === "disk") this.positionToSync = this.position;
+    else this.positionToWrite = this.position;
     disk.onAppend(segment);
     return handle;
   }
@@ -171,11 +188,12 @@ export class MessageLog {
 
   /**
    * Notes in the segment how much of it is synced, if there is room: so that recovery can tell
-   * damage from a tail that was never finished.
+   * damage from a tail that was never finished. All segments before it are safe then.
    */
   appendMark(segment: Segment): void {
     const hasRoom = segment.tail + 2 * headBytes <= segment.bytes!.length;
     if (segment.isFull || !hasRoom) return;
+    segment.markedTo = segment.syncedTo;
     this.#appendOwn(segment, RecordKind.Mark, segment.syncedTo);
   }
 
@@ -195,7 +213,9 @@ export class MessageLog {
     words[word + kindWord] = kindAndTargets(kind, 0);
     words[word + userWord] = userValue;
     segment.addOwn(headBytes);
+    const isAllToSync = this.positionToSync === this.position;
     this.position += headBytes;
+    if (isAllToSync) this.positionToSync = this.position;
   }
 
   #appendTo(segment: Segment, size: number, queues: readonly number[]): number {
@@ -389,6 +409,7 @@ export class MessageLog {
     segment.positionBase = this.position;
     this.position += segment.tail;
     if (!hasEnd) this.appendEnd(segment);
+    this.positionToSync = this.position;
     this.disk!.onAppend(segment);
   }
 

@@ -38,7 +38,13 @@ import {
   returnedFlag,
   SegmentIndex,
 } from "./segment-file.ts";
-import { type ScannedRecords, scanRecords, unpackedBytes, unpackRecords } from "./segment-scan.ts";
+import {
+  hasMark,
+  type ScannedRecords,
+  scanRecords,
+  unpackedBytes,
+  unpackRecords,
+} from "./segment-scan.ts";
 import { addToIndex } from "./segment-seal.ts";
 
 export interface RecoveryOptions {
@@ -89,6 +95,10 @@ export class Recovery {
    * Nothing is removed before the directory has been synced: what replaces it may not be safe yet.
    */
   readonly #barrier: FileRemoval;
+  #found: readonly FoundSegment[] = [];
+  #whole: number | undefined;
+  /** A segment is not as its file has it, and is to be written anew. */
+  #isAnyCut = false;
   /** Records that are still wanted by a queue. */
   records = 0;
 
@@ -100,16 +110,16 @@ export class Recovery {
   async run(): Promise<void> {
     const { disk, files, log } = this.#options;
     const found = await findSegments(disk, files.directory);
-    const last = found.findLast((segment) => segment.records.size > 0);
+    this.#found = found;
     const chosen: Chosen[] = [];
     for (const segment of found) {
       log.reserveNumber(segment.number);
-      const choice = await this.#choose(segment, segment === last);
+      const choice = await this.#choose(segment);
       if (choice === undefined) continue;
       chosen.push(choice);
       if (segment.hasSidecar) await this.#collectDelivered(segment);
     }
-    for (const choice of chosen) await this.#take(choice, choice.found === last);
+    for (const choice of chosen) await this.#take(choice);
     // Some of the groups may have to be made safe again.
     for (const segment of this.#settledByGroups) segment.waitsFor = log.position;
   }
@@ -117,7 +127,7 @@ export class Recovery {
   // First pass
 
   /** The newest generation with a whole index: it has all records, and they are safe. */
-  async #choose(found: FoundSegment, isLast: boolean): Promise<Chosen | undefined> {
+  async #choose(found: FoundSegment): Promise<Chosen | undefined> {
     for (const generation of found.generations) {
       const flags = await this.#readFlags(found, generation);
       if (flags === undefined) continue;
@@ -131,7 +141,7 @@ export class Recovery {
       await this.#collectGrouped(index, found.recordsPath(generation));
       return { found, generation, index };
     }
-    return await this.#scan(found, found.generations, isLast);
+    return await this.#scan(found, found.generations);
   }
 
   async #readFlags(found: FoundSegment, generation: number): Promise<number | undefined> {
@@ -180,13 +190,10 @@ export class Recovery {
   }
 
   /** Reads the records themselves, of all the generations together. */
-  async #scan(
-    found: FoundSegment,
-    generations: readonly number[],
-    isLast: boolean,
-  ): Promise<Chosen | undefined> {
+  async #scan(found: FoundSegment, generations: readonly number[]): Promise<Chosen | undefined> {
     const { log, quarantine } = this.#options;
-    const scanned = await this.#readRecords(found, generations, isLast);
+    const isWhole = found.number < (await this.#wholeBefore());
+    const scanned = await this.#readRecords(found, generations, isWhole);
     if (scanned === undefined) {
       this.#discard(found);
       return undefined;
@@ -197,13 +204,41 @@ export class Recovery {
       if (isSettlements) this.#grouped.addRecord(scanned.words, unit << 1);
     }
     const [generation] = generations.filter((each) => found.records.get(each) === "seg");
-    // One that was full before another was begun lacks nothing but its index.
-    if (scanned.isClean && !isLast && (await this.#isSafe(found.recordsPath(generation!)))) {
+    // One that was full before another was begun lacks nothing but its index, which says besides
+    // that all segments before are whole.
+    const isFull = scanned.isClean && isWhole && !this.#isAnyCut;
+    if (isFull && (await this.#isSafe(found.recordsPath(generation!)))) {
       const index = await this.#writeIndex(scanned, found.indexPath(generation!));
       log.pool.give(scanned.bytes);
       return { found, generation: generation!, index };
     }
+    this.#isAnyCut = true;
     return { found, generation: found.newestGeneration, scanned };
+  }
+
+  /**
+   * Segments before this number had been synced as a whole. Those behind were written when the
+   * power went, or the process ended, and any of them may lack something.
+   */
+  async #wholeBefore(): Promise<number> {
+    if (this.#whole !== undefined) return this.#whole;
+    let whole = 0;
+    for (const found of this.#found.toReversed()) {
+      if (!(await this.#isMarked(found))) continue;
+      whole = found.number;
+      break;
+    }
+    this.#whole = whole;
+    return whole;
+  }
+
+  /** Whether the segment has got a mark, or an index, which it had not before those before it. */
+  async #isMarked(found: FoundSegment): Promise<boolean> {
+    for (const generation of found.generations) {
+      if ((await this.#readFlags(found, generation)) !== undefined) return true;
+      if (hasMark(await this.#readWords(found.recordsPath(generation)))) return true;
+    }
+    return false;
   }
 
   /**
@@ -213,7 +248,7 @@ export class Recovery {
   async #readRecords(
     found: FoundSegment,
     generations: readonly number[],
-    isLast: boolean,
+    isWhole: boolean,
   ): Promise<Scanned | undefined> {
     const oldest = generations.at(-1);
     if (oldest === undefined) return undefined;
@@ -232,10 +267,10 @@ export class Recovery {
     const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >>> 2);
     const scanned = isPacked
       ? unpackRecords(versions[0]!, words)
-      : scanRecords(versions, words, isLast);
+      : scanRecords(versions, words, isWhole);
     if (scanned.units.length > 0) return { ...scanned, bytes, words };
     log.pool.give(bytes);
-    return await this.#readRecords(found, generations.slice(0, -1), isLast);
+    return await this.#readRecords(found, generations.slice(0, -1), isWhole);
   }
 
   async #isSafe(path: string): Promise<boolean> {
@@ -281,7 +316,7 @@ export class Recovery {
   // Second pass
 
   /** Makes the segment part of the log, and tells whose its records are. */
-  async #take(choice: Chosen, isLast: boolean): Promise<void> {
+  async #take(choice: Chosen): Promise<void> {
     const { disk } = this.#options;
     const { found, generation, scanned } = choice;
     if (scanned !== undefined) {
@@ -295,7 +330,7 @@ export class Recovery {
       return;
     }
     // Its head was whole, its entries are not.
-    const again = await this.#scan(found, [generation], isLast);
+    const again = await this.#scan(found, [generation]);
     if (again?.scanned !== undefined) await this.#takeScanned(found, again.scanned);
     else if (again?.index !== undefined) await this.#takeIndexed(found, generation, again.index);
   }

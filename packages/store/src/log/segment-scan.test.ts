@@ -60,10 +60,10 @@ class FileBuilder {
 
 function scan(
   versions: readonly Int32Array[],
-  isLast = true,
+  isWhole = false,
 ): ScannedRecords & { texts: string[]; words: Int32Array } {
   const words = new Int32Array(Math.max(...versions.map((each) => each.length)));
-  const scanned = scanRecords(versions, words, isLast);
+  const scanned = scanRecords(versions, words, isWhole);
   const texts: string[] = [];
   const kinds: number[] = [RecordKind.Message, RecordKind.Grouped, RecordKind.GroupEnd];
   for (const unit of scanned.units) {
@@ -105,7 +105,7 @@ const letters = new FileBuilder().message("a").message("bb").message("ccc");
 const ended = new FileBuilder().message("a").message("bb").message("ccc").add(RecordKind.End);
 
 test("a whole segment is clean, with its end", () => {
-  const scanned = scan([ended.file], false);
+  const scanned = scan([ended.file], true);
   assert.deepEqual(scanned.texts, ["a", "bb", "ccc"]);
   assert.deepEqual([scanned.isClean, scanned.hasEnd], [true, true]);
   assert.deepEqual(scanned.damage, []);
@@ -142,24 +142,24 @@ test("damage in what was safe is told, and what follows keeps its place, at ever
 
 test("in a segment that is not the last, damage is always told, with the bytes", () => {
   const file = flipped(ended.file, ended.starts[0]! + 9);
-  const [damage, ...others] = scan([file], false).damage;
+  const [damage, ...others] = scan([file], true).damage;
   assert.deepEqual(others, []);
   assert.deepEqual(damage!.bytes, Buffer.from(file.buffer, 0, ended.starts[1]!));
 });
 
 test("a segment that is not the last and lacks its end has lost something", () => {
-  assert.deepEqual(scan([letters.file], false).damage, [
+  assert.deepEqual(scan([letters.file], true).damage, [
     { from: letters.end, bytes: Buffer.alloc(0) },
   ]);
-  const damaged = scan([flipped(ended.file, ended.starts[2]! + 8)], false);
+  const damaged = scan([flipped(ended.file, ended.starts[2]! + 8)], true);
   assert.equal(damaged.damage.length, 1);
   const cut = cutAt(ended.file, ended.starts[2]! + 20);
-  assert.equal(scan([cut], false).damage.length, 1);
+  assert.equal(scan([cut], true).damage.length, 1);
 });
 
 test("nothing behind the end is looked at", () => {
   const builder = new FileBuilder().message("a").add(RecordKind.End).message("older");
-  const scanned = scan([builder.file], false);
+  const scanned = scan([builder.file], true);
   assert.deepEqual(scanned.texts, ["a"]);
   assert.equal(scanned.tail, builder.starts[2]);
 });
@@ -241,7 +241,7 @@ test("a record is whole if any version has it whole", () => {
   const file = ended.file;
   const older = flipped(file, ended.starts[0]! + 8);
   const newer = flipped(file, ended.starts[1]! + 8);
-  const scanned = scan([newer, older], false);
+  const scanned = scan([newer, older], true);
   assert.deepEqual(scanned.texts, ["a", "bb", "ccc"]);
   assert.deepEqual(scanned.damage, []);
   assert.equal(scanned.isClean, false, "it has to be written to one file again");
@@ -253,7 +253,7 @@ test("versions may be of any length", () => {
       [cutAt(ended.file, length), ended.file],
       [ended.file, cutAt(ended.file, length)],
     ]) {
-      assert.deepEqual(scan(versions, false).texts, ["a", "bb", "ccc"], `length ${length}`);
+      assert.deepEqual(scan(versions, true).texts, ["a", "bb", "ccc"], `length ${length}`);
     }
   }
 });
@@ -261,7 +261,7 @@ test("versions may be of any length", () => {
 test("what an unfinished version has behind the end of another is not looked at", () => {
   const finished = new FileBuilder().message("a").add(RecordKind.End);
   const unfinished = cutAt(letters.file, letters.end - 4);
-  const scanned = scan([finished.file, unfinished], false);
+  const scanned = scan([finished.file, unfinished], true);
   assert.deepEqual(scanned.texts, ["a"]);
   assert.deepEqual(scanned.damage, []);
 });
@@ -269,7 +269,7 @@ test("what an unfinished version has behind the end of another is not looked at"
 test("of a record that died in between, the newer version counts", () => {
   const newer = new FileBuilder().add(RecordKind.Dead, "a").message("bb").add(RecordKind.End);
   const older = new FileBuilder().message("a").message("bb");
-  const scanned = scan([newer.file, older.file], false);
+  const scanned = scan([newer.file, older.file], true);
   assert.deepEqual(scanned.texts, ["bb"]);
 });
 

@@ -55,21 +55,22 @@ export interface ScannedRecords {
 
 /**
  * Puts the records together in `into`, which is as large as the largest version. Versions come
- * newest first. The last segment may have a torn tail; of another all must have been safe.
+ * newest first. A segment that was safe as a whole cannot have a torn tail; of another that much is
+ * safe that its marks tell of.
  */
 export function scanRecords(
   versions: readonly Int32Array[],
   into: Int32Array,
-  isLast: boolean,
+  isWhole: boolean,
 ): ScannedRecords {
-  return new SegmentScan(versions, into, isLast).run();
+  return new SegmentScan(versions, into, isWhole).run();
 }
 
 class SegmentScan {
   readonly #versions: readonly Int32Array[];
   readonly #into: Int32Array;
   readonly #endWord: number;
-  readonly #isLast: boolean;
+  readonly #isWhole: boolean;
   #safeWord: number | undefined;
   readonly #units: number[] = [];
   readonly #damage: Damage[] = [];
@@ -78,11 +79,11 @@ class SegmentScan {
   #isChanged = false;
   #hasEnd = false;
 
-  constructor(versions: readonly Int32Array[], into: Int32Array, isLast: boolean) {
+  constructor(versions: readonly Int32Array[], into: Int32Array, isWhole: boolean) {
     this.#versions = versions;
     this.#into = into;
     this.#endWord = Math.max(0, ...versions.map((words) => words.length));
-    this.#isLast = isLast;
+    this.#isWhole = isWhole;
   }
 
   run(): ScannedRecords {
@@ -106,7 +107,7 @@ class SegmentScan {
       }
     }
     for (const unit of this.#group) this.#kill(unit);
-    if (!this.#hasEnd && !this.#isLast && this.#damage.length === 0) {
+    if (!this.#hasEnd && this.#isWhole && this.#damage.length === 0) {
       this.#damage.push({ from: word << 2, bytes: Buffer.alloc(0) });
     }
     return {
@@ -169,15 +170,20 @@ class SegmentScan {
 
   /** How much of the segment is known to have been synced. */
   #wordsOnceSafe(): number {
-    if (!this.#isLast) return this.#endWord;
-    this.#safeWord ??= Math.max(...this.#versions.map(highestMark)) >>> 2;
+    if (this.#isWhole) return this.#endWord;
+    this.#safeWord ??= Math.max(0, ...this.#versions.map(highestMark)) >>> 2;
     return this.#safeWord;
   }
 }
 
-/** A mark can only speak of what lies before it. */
+/** Whether it has a mark, which it was not given before all segments before it were safe. */
+export function hasMark(words: Int32Array): boolean {
+  return highestMark(words) >= 0;
+}
+
+/** A mark can only speak of what lies before it. Less than nothing without one. */
 function highestMark(words: Int32Array): number {
-  let highest = 0;
+  let highest = -1;
   for (let word = 0; word + headWords <= words.length; word += 2) {
     if (kindOf(words, word) !== RecordKind.Mark || !isRecord(words, word, words.length)) continue;
     const syncedTo = words[word + userWord]!;

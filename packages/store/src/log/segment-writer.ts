@@ -10,22 +10,14 @@
  * Invariant: where there is an index that is whole, there is a file with all its records, and safe.
  */
 
-import type { Clock } from "@haremq/kernel";
-import type { LogCounters } from "./log-counters.ts";
 import { type LogDirectory, writeSafely } from "./log-directory.ts";
 import type { MessageLog } from "./message-log.ts";
 import type { Segment } from "./segment.ts";
 import { indexOf, sealRecords } from "./segment-seal.ts";
 
-/** What a confirm stands for. */
-export type ConfirmLevel = "disk" | "os";
-
 export interface SegmentWriterOptions {
   readonly log: MessageLog;
   readonly directory: LogDirectory;
-  readonly clock: Clock;
-  readonly confirmLevel: ConfirmLevel;
-  readonly counters: LogCounters;
   readonly roundBytes: number;
 }
 
@@ -36,13 +28,14 @@ export class SegmentWriter {
     this.#options = options;
   }
 
-  /** Writes the next records of the segment, as many as go into one round. */
-  async write(segment: Segment): Promise<void> {
-    const { log, directory, clock, confirmLevel, counters, roundBytes } = this.#options;
+  /**
+   * Writes the next records of the segment, as many as are written at once. Returns their bytes.
+   */
+  async write(segment: Segment): Promise<number> {
+    const { directory, roundBytes } = this.#options;
     const from = segment.writtenTo;
-    if (segment.syncedTo > 0) log.appendMark(segment);
+    this.#mark(segment);
     const sealed = sealRecords(segment, roundBytes);
-    const startedMs = clock.nowMs();
     segment.hold();
     try {
       segment.file ??= await directory.create(directory.pathIn(segment, "seg"));
@@ -50,34 +43,17 @@ export class SegmentWriter {
       await segment.file.write(segment.bytes!, from, sealed.end - from, from);
       segment.writtenTo = sealed.end;
       segment.writtenRecords = sealed.records;
-      if (confirmLevel === "disk") await this.#sync(segment);
-      segment.syncedTo = sealed.end;
     } finally {
       segment.letGo();
     }
-    counters.onFlush(sealed.end - from, clock.nowMs() - startedMs);
-    if (segment.abandoned.length > 0) this.#dropAbandoned(segment);
+    return sealed.end - from;
   }
 
-  /** Bytes whose file may have no name are no safer than bytes that may not be in it. */
-  async #sync(segment: Segment): Promise<void> {
-    try {
-      await segment.file!.sync();
-      await this.#options.directory.syncCreations();
-    } catch (error) {
-      segment.isSuspect = true;
-      throw error;
-    }
-  }
-
-  /** Earlier files may go once everything that was safe in them is safe in this one. */
-  #dropAbandoned(segment: Segment): void {
-    if (segment.syncedTo < segment.abandonedBytes) return;
-    const { directory } = this.#options;
-    const bytes = segment.abandonedBytes;
-    segment.lastRemoval = directory.removeRecords(segment.abandoned, bytes, segment.lastRemoval);
-    segment.abandoned = [];
-    segment.abandonedBytes = 0;
+  /** A mark tells recovery besides that all segments before this one are safe. */
+  #mark(segment: Segment): void {
+    const { log } = this.#options;
+    const isNews = segment.syncedTo > segment.markedTo;
+    if (isNews && log.durablePosition >= segment.positionBase) log.appendMark(segment);
   }
 
   /** Gives up the file of a segment whose sync has failed. */
@@ -91,10 +67,9 @@ export class SegmentWriter {
     await file?.close();
   }
 
-  /** A full segment gets its index, so that recovery need not read its records. */
+  /** A full segment that is safe gets its index, so that recovery need not read its records. */
   async finish(segment: Segment): Promise<void> {
-    const { directory, confirmLevel } = this.#options;
-    if (confirmLevel === "os" && segment.file !== null) await this.#sync(segment);
+    const { directory } = this.#options;
     const index = indexOf(segment);
     await writeSafely(await directory.create(directory.pathIn(segment, "idx")), index);
     segment.indexBytes = index.length;

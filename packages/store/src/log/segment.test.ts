@@ -186,14 +186,14 @@ test("a restart writes everything again, and old marks say nothing of the new fi
   segment.writtenTo = segment.tail;
   segment.writtenRecords = 2;
   segment.syncedTo = 40;
-  segment.isSuspect = true;
+  segment.suspicion = new Error("no longer trusted");
   const generation = segment.nextGeneration();
   segment.restart(generation);
   assert.equal(segment.generation, generation);
   assert.equal(segment.writtenTo, 0);
   assert.equal(segment.writtenRecords, 0);
   assert.equal(segment.syncedTo, 0);
-  assert.equal(segment.isSuspect, false);
+  assert.equal(segment.suspicion, undefined);
   assert.equal(segment.words![10 + 4], 0);
   assert.ok(segment.nextGeneration() > generation);
   assert.equal(segment.nextGeneration(17), 18);

@@ -49,6 +49,8 @@ export class Segment {
   writtenRecords = 0;
   /** ...and up to here known to be safe there. */
   syncedTo = 0;
+  /** What the last mark in the file says of that; less than nothing without one. */
+  markedTo = -1;
   /** Nothing is appended any more. */
   isFull = false;
   /** How many operations need the memory and the files to stay as they are. */
@@ -70,8 +72,8 @@ export class Segment {
   /** Each file that the segment is written to has a number of its own. */
   generation = 0;
   #lastGeneration = 0;
-  /** A sync of the file has failed: it is not to be trusted any more. */
-  isSuspect = false;
+  /** Why a sync of the file has failed: it is not to be trusted any more. */
+  suspicion: Error | undefined;
   /** Files of earlier generations, which go once this one is safe. */
   abandoned: string[] = [];
   /** How much of them was safe. */
@@ -260,8 +262,9 @@ export class Segment {
     this.writtenTo = 0;
     this.writtenRecords = 0;
     this.syncedTo = 0;
+    this.markedTo = -1;
     this.fileBytes = 0;
-    this.isSuspect = false;
+    this.suspicion = undefined;
     const words = this.words!;
     for (let i = 0; i < this.recordCount; i++) {
       const word = this.unitAt(i) << 1;

@@ -75,7 +75,10 @@ describe("topology records", () => {
 
   comesBack(
     virtualHostRecords,
-    shape({ name, description: name, tags: texts, defaultQueueType: name, tracing: flag }),
+    shape({
+      ...{ name, description: name, tags: texts, defaultQueueType: name, tracing: flag },
+      confirmLevel: fc.constantFrom("", "disk", "os"),
+    }),
   );
   comesBack(
     exchangeRecords,
@@ -178,6 +181,7 @@ describe("topology records", () => {
         tags: [],
         defaultQueueType: "quorum",
         tracing: false,
+        confirmLevel: "",
       }),
       { key: ["vhost", "v"], value: { defaultQueueType: "quorum" } },
     );
@@ -197,6 +201,7 @@ describe("topology records", () => {
       [queueRecords, ["exchange", "/", "q"], { id: 1, type: "classic" }],
       [exchangeRecords, ["exchange", "/", "x"], { type: "direct", stores: { delay: "1" } }],
       [virtualHostRecords, ["vhost", "v"], { tags: ["a", 1] }],
+      [virtualHostRecords, ["vhost", "v"], { confirmLevel: "paper" }],
       [userRecords, ["user", "u"], { hashingAlgorithm: "x", limits: new Uint8Array(1) }],
       [parameterRecords, ["parameter", "/", "c", "n"], {}],
       [bindingRecords, ["binding", "/", "s", "queue", "d", "k", ""], { arguments: table }],
@@ -238,7 +243,10 @@ describe("a topology in a metadata store", () => {
     for (const vhost of ["a", "ab"]) {
       const queue = { vhost, name: "q", id: 1, type: "classic", autoDelete: false };
       const exchange = { vhost, name: "x", type: "direct", autoDelete: false, internal: false };
-      const flags = { description: "", tags: [], defaultQueueType: "", tracing: false };
+      const flags = {
+        ...{ description: "", tags: [], defaultQueueType: "", tracing: false },
+        confirmLevel: "" as const,
+      };
       const ends = { source: "x", destinationKind: "queue", destination: "q" } as const;
       await store.commit([
         virtualHostRecords.put({ name: vhost, ...flags }),

@@ -5,7 +5,7 @@
  *
  *   key                                                                value
  *   "layout"                                                           the number below
- *   "vhost"             name                                           description, tags, ...
+ *   "vhost"             name                                           description, level, ...
  *   "exchange"          vhost  name                                    type, flags, stores, ...
  *   "queue"             vhost  name                                    id, type, flags, arguments
  *   "binding"           vhost  source  kind  destination  key  digest  arguments
@@ -35,6 +35,7 @@
  */
 
 import { createHash } from "node:crypto";
+import { type ConfirmLevel, confirmLevels } from "../log/confirm-level.ts";
 import { MetadataError } from "./metadata-error.ts";
 import { type FieldReader, MetadataKind } from "./metadata-kind.ts";
 import type { MetadataChange, MetadataEntry, MetadataStore } from "./metadata-store.ts";
@@ -48,6 +49,8 @@ export interface VirtualHostRecord {
   /** "" for the broker's default. */
   readonly defaultQueueType: string;
   readonly tracing: boolean;
+  /** What its confirms stand for; "" for the broker's default. */
+  readonly confirmLevel: ConfirmLevel | "";
 }
 
 export interface ExchangeRecord {
@@ -135,16 +138,25 @@ export const virtualHostRecords = new MetadataKind<VirtualHostRecord, [name: str
   name: "vhost",
   keyParts: 1,
   keyOf: ({ name }) => [name],
-  toFields: ({ description, tags, defaultQueueType, tracing }) =>
-    withoutEmpty({ description, tags, defaultQueueType, tracing }),
+  toFields: ({ description, tags, defaultQueueType, tracing, confirmLevel }) =>
+    withoutEmpty({ description, tags, defaultQueueType, tracing, confirmLevel }),
   fromFields: (fields, [name]) => ({
     name,
     description: fields.optionalText("description"),
     tags: fields.texts("tags"),
     defaultQueueType: fields.optionalText("defaultQueueType"),
     tracing: fields.flag("tracing"),
+    confirmLevel: readConfirmLevel(fields),
   }),
 });
+
+function readConfirmLevel(fields: FieldReader): ConfirmLevel | "" {
+  const text = fields.optionalText("confirmLevel");
+  if (text === "") return text;
+  const level = confirmLevels.find((each) => each === text);
+  if (level === undefined) throw fields.damaged(`has an unknown confirmLevel, ${text}`);
+  return level;
+}
 
 export const exchangeRecords = new MetadataKind<ExchangeRecord, [vhost: string, name: string]>({
   name: "exchange",

@@ -19,7 +19,7 @@ import { FloatRing } from "@haremq/kernel";
 import { isAfter, type StreamLog } from "@haremq/store";
 import type { FieldTable } from "@haremq/wire";
 import type { Consumer } from "../../consumer/consumer.ts";
-import { type DurableWaiter, type MessageStore, Viewed } from "../../message/message-store.ts";
+import { type MessageStore, type SafetyWaiter, Viewed } from "../../message/message-store.ts";
 import { MessageView } from "../../message/message-view.ts";
 import { type EffectivePolicy, noPolicy } from "../../policy/effective-policy.ts";
 import type {
@@ -36,7 +36,7 @@ import { appendMessage } from "./stream-record.ts";
 import { StreamWriter } from "./stream-writer.ts";
 import type { Streams } from "./streams.ts";
 
-export class StreamQueue implements Queue, DurableWaiter {
+export class StreamQueue implements Queue, SafetyWaiter {
   readonly name: string;
   readonly durable: boolean;
   readonly exclusiveOwner: QueueOwner | null;
@@ -64,7 +64,7 @@ export class StreamQueue implements Queue, DurableWaiter {
   readonly #markOffsets = new FloatRing();
   readonly #markPositions = new FloatRing();
   #isMarkDue = false;
-  #awaitsDurable = false;
+  #awaitsSafety = false;
   /** Deliveries settled in any way. */
   #settled = 0;
   #published = 0;
@@ -186,31 +186,34 @@ export class StreamQueue implements Queue, DurableWaiter {
   }
 
   #mark(): void {
-    const { position, durablePosition } = this.#messages;
-    if (this.storeNumber === 0 || durablePosition >= position) {
+    const { position } = this.#messages;
+    if (this.storeNumber === 0 || this.#messages.safePosition("disk") >= position) {
       this.#show(this.#log.endOffset);
       return;
     }
     this.#markOffsets.push(this.#log.endOffset);
     this.#markPositions.push(position);
-    this.#awaitDurable();
+    this.#awaitSafety();
   }
 
-  #awaitDurable(): void {
-    if (this.#awaitsDurable) return;
-    this.#awaitsDurable = true;
-    this.#messages.awaitDurable(this);
+  /** Whatever confirms wait for: a chunk names places in the log, which must not be used again. */
+  #awaitSafety(): void {
+    if (this.#awaitsSafety) return;
+    this.#awaitsSafety = true;
+    const last = this.#markPositions.at(this.#markPositions.length - 1);
+    this.#messages.awaitSafe(this, "disk", last);
   }
 
-  onDurable(durablePosition: number): void {
-    this.#awaitsDurable = false;
+  onSafer(): void {
+    this.#awaitsSafety = false;
     if (this.deleted) return;
+    const safePosition = this.#messages.safePosition("disk");
     let visible = 0;
-    while (this.#markPositions.peek() <= durablePosition) {
+    while (this.#markPositions.peek() <= safePosition) {
       this.#markPositions.shift();
       visible = this.#markOffsets.shift();
     }
-    if (this.#markPositions.length > 0) this.#awaitDurable();
+    if (this.#markPositions.length > 0) this.#awaitSafety();
     if (visible > this.#consumers.visible) this.#show(visible);
   }
 
