@@ -23,6 +23,8 @@ export class RecordTable {
   #packedUnits: PackedNumbers | undefined;
   #packedLengths: PackedNumbers | undefined;
   #isPacked = false;
+  /** What is looked for comes mostly behind what was found last, as when a queue is purged. */
+  #lastFound = 0;
 
   /** Notes a record behind all others, without a gap. True if that has taken memory. */
   add(unit: number): boolean {
@@ -56,6 +58,11 @@ export class RecordTable {
 
   /** The index of the record with this unit, or of the first behind it. */
   indexOf(unit: number): number {
+    const next = this.#lastFound + 1;
+    if (next < this.count && this.unitAt(next) === unit) {
+      this.#lastFound = next;
+      return next;
+    }
     let low = 0;
     let high = this.count - 1;
     while (low < high) {
@@ -63,6 +70,7 @@ export class RecordTable {
       if (this.unitAt(middle) < unit) low = middle + 1;
       else high = middle;
     }
+    this.#lastFound = low;
     return low;
   }
 
