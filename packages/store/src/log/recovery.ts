@@ -457,6 +457,7 @@ export class Recovery {
   }
 
   #finish(segment: Segment, settled: Settled): void {
+    segment.pack();
     // What only a later segment says is noted here as well, for that segment may go first.
     for (const [queue, unit] of settled.marked) {
       const isNoted = (settled.delivered.get(queue) ?? -1) >= unit;

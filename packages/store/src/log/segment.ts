@@ -224,10 +224,12 @@ export class Segment {
     return true;
   }
 
-  /** Takes over records that were found on disk, by unit, in order. None lives yet. */
+  /**
+   * Takes over records that were found on disk, by unit, in order. None lives before it is revived;
+   * once all that do are, `pack` is to be called.
+   */
   restore(units: Uint32Array, lengths: Uint32Array | undefined, tail: number): void {
     this.#records.replace(units, lengths);
-    this.#records.pack();
     this.#referencesAway = new ReferenceCounts(units.length);
     this.#countMemory();
     this.tail = tail;
@@ -243,6 +245,13 @@ export class Segment {
     this.liveBytes += this.lengthAt(index);
     if (this.words === null) this.#referencesAway!.set(index, references);
     else this.words[(this.unitAt(index) << 1) + referencesWord] = references;
+  }
+
+  /** Nobody looks at the records of a segment that is not in memory for the time being. */
+  pack(): void {
+    if (this.words !== null) return;
+    this.#records.pack();
+    this.#countMemory();
   }
 
   /** Bytes of the segment's files. */
