@@ -1,13 +1,14 @@
 /**
  * npm run simulate -- broker|streams|deduplication [--seed N | --seeds A..B | --seconds S]
  * [--verbose]: runs a crash simulator of the broker, by default for a minute from a random seed on:
- * that of its queues, of its streams or of what it knows of duplicates. A seed that breaks a
- * promise is printed with what happened before, and replays exactly with --seed.
+ * those of its queues and of their limits, that of its streams or of what it knows of duplicates. A
+ * seed that breaks a promise is printed with what happened before, and replays exactly with --seed.
  */
 
 import { inspect, parseArgs } from "node:util";
 import { simulateBroker } from "./broker-simulation.ts";
 import { simulateDeduplication } from "./deduplication-simulation.ts";
+import { simulateLimits } from "./limits-simulation.ts";
 import { simulateStreams } from "./stream-simulation.ts";
 
 const tailLines = 60;
@@ -22,9 +23,9 @@ const { values } = parseArgs({
   },
 });
 const simulators = {
-  broker: simulateBroker,
-  streams: simulateStreams,
-  deduplication: simulateDeduplication,
+  broker: [simulateBroker, simulateLimits],
+  streams: [simulateStreams],
+  deduplication: [simulateDeduplication],
 };
 const name = values.workload as keyof typeof simulators;
 
@@ -42,10 +43,12 @@ for (current = first; current <= (last ?? Number.MAX_SAFE_INTEGER); current++) {
   if (performance.now() > endsAtMs) break;
   lines = [];
   try {
-    const report = await simulators[name](current, trace);
-    totals.messages += report.messages;
-    totals.crashes += report.crashes;
-    totals.faults += report.faults;
+    for (const simulate of simulators[name]) {
+      const report = await simulate(current, trace);
+      totals.messages += report.messages;
+      totals.crashes += report.crashes;
+      totals.faults += report.faults;
+    }
   } catch (error) {
     fail(error);
   }

@@ -10,6 +10,8 @@ import { MessageStore } from "../message/message-store.ts";
 import { termsOf } from "../message/message-terms.ts";
 import { MessageView } from "../message/message-view.ts";
 import { ClassicQueue } from "./classic-queue.ts";
+import { distribute } from "./distribute.ts";
+import { FifoBacklog } from "./fifo-backlog.ts";
 import { queueContract } from "./queue.contract.ts";
 import { queueLimitsContract } from "./queue-limits.contract.ts";
 import { queueModelContract } from "./queue-model.contract.ts";
@@ -73,4 +75,30 @@ test("quorum queues deliver two of high priority for one of normal", () => {
   for (const body of ["n1", "n2", "n3"]) send(body, 4);
   for (const body of ["h1", "h2", "h3", "h4", "h5"]) send(body, 5);
   assert.equal(drain(), "h1 h2 n1 h3 h4 n2 h5 n3");
+});
+
+for (const overflow of ["drop-head", "reject-publish-dlx"]) {
+  test(`a queue that lets go of a message at once leaves it to the others: ${overflow}`, () => {
+    const messages = new MessageStore();
+    const host = new TestHost(messages);
+    const declare = (args: Record<string, unknown>) =>
+      create(queueSpec({ arguments: FieldTable.from(args) }), messages, host);
+    const queues = [declare({ "x-max-length": 0, "x-overflow": overflow }), declare({})];
+    distribute(messages, queues, plainMessage("a"));
+    assert.equal(messages.liveMessages, 1);
+    const view = new MessageView();
+    assert.ok(queues[1]!.get(true, view));
+    assert.equal(plainText(view), "a");
+    assert.equal(messages.liveMessages, 0);
+  });
+}
+
+test("what is read ahead is still there", () => {
+  const backlog = new FifoBacklog();
+  backlog.keepFacts();
+  for (const handle of [10, 11, 12]) backlog.push(handle, 0);
+  assert.equal(backlog.handleAhead(1), 11);
+  assert.equal(backlog.remove(1), 11);
+  assert.equal(backlog.handleAhead(1), 10);
+  assert.equal(backlog.handleAhead(5), 12);
 });

@@ -506,11 +506,14 @@ export class ClassicQueue implements OutboxOwner {
       }
     }
     const { terms } = view;
+    const isFirstKeeper = view.handle === unstored;
     const sequence = backlog.push(this.#messages.keep(view), terms, fact);
     if (!this.#isGoverned) return true;
     this.#keys?.add(sequence);
     this.#expiry.note(sequence);
     this.#enforceLimits();
+    // One that is too many by itself has gone at once, and others have yet to take it.
+    if (isFirstKeeper && !backlog.isReady(sequence)) view.handle = unstored;
     this.#expiry.arm();
     return true;
   }
@@ -550,7 +553,9 @@ export class ClassicQueue implements OutboxOwner {
   /** Does not take a message that is too many. */
   #refuse(view: MessageView): void {
     if (this.settings.overflow === "reject-publish-dlx") {
+      const isFirstKeeper = view.handle === unstored;
       this.#letGo(this.#messages.keep(view), "maxlen");
+      if (isFirstKeeper) view.handle = unstored;
     } else {
       this.#turnAway(view);
     }

@@ -102,7 +102,11 @@ export class FifoBacklog implements Backlog {
 
   handleAhead(count: number): number {
     const ready = this.#ready;
-    return ready.length === 0 ? this.firstHandle : ready.at(Math.min(count, ready.length - 1));
+    if (ready.length === 0) return this.firstHandle;
+    const row = Math.min(count, ready.length - 1);
+    // What has been removed is not there any more.
+    const isThere = this.#removed?.has(this.#tail - ready.length + row) !== true;
+    return isThere ? ready.at(row) : this.firstHandle;
   }
 
   forEach(visit: (sequence: number, handle: number) => void): void {
