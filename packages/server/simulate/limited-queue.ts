@@ -98,6 +98,19 @@ export function dropsRefused({ target, isQuorum, isAtLeastOnce }: LimitedQueue):
   return target !== undefined && isBounded(target) && !(isQuorum && isAtLeastOnce);
 }
 
+/**
+ * Whether a transient message that is published to it is stored from some queue on, and in all that
+ * follow. On its way from stored to not stored and back it could be there twice after a crash.
+ */
+export function keepsTransient(queue: LimitedQueue): boolean {
+  let wasStored = false;
+  for (let at: LimitedQueue | undefined = queue; at !== undefined; at = at.target) {
+    if (wasStored && !at.isQuorum) return false;
+    wasStored = at.isQuorum;
+  }
+  return true;
+}
+
 /** Whether it takes no more than so many. */
 export function isBounded({ lengthMax, bytesMax, overflow }: LimitedQueue): boolean {
   return overflow !== "drop-head" && (Number.isFinite(lengthMax) || Number.isFinite(bytesMax));

@@ -7,11 +7,11 @@ import {
   Consumer,
   type ConsumerSink,
   Distributed,
-  type DurableWaiter,
   distribute,
   type MessageStore,
   MessageView,
   type Queue,
+  type SafetyWaiter,
   termsOf,
   unstored,
 } from "@haremq/broker";
@@ -57,7 +57,7 @@ export type Settlement = "acknowledge" | "reject" | "requeue";
 const fetched = new MessageView();
 const none = Number.POSITIVE_INFINITY;
 
-export class LimitsClient implements ConsumerSink, DurableWaiter {
+export class LimitsClient implements ConsumerSink, SafetyWaiter {
   readonly writable = true;
   readonly withinPrefetch = true;
   readonly consumers = new Set<Consumer>();
@@ -87,14 +87,14 @@ export class LimitsClient implements ConsumerSink, DurableWaiter {
     const view = limitedView(message);
     const refusals = queues.filter((queue) => queue.isFull(view.bodyLength));
     const copies = queues.map((queue) => this.#tell(message, queue, refusals.includes(queue)));
-    const outcome = distribute(messages, queues, view);
+    const outcome = distribute(messages, queues, view, "disk");
     const isRefused = (outcome & Distributed.Refused) !== 0;
     demand(isRefused === refusals.length > 0, () => `message ${message.id}: wrongly refused`);
     if ((outcome & Distributed.Stored) === 0) return;
     // A refused message is answered with a nack: the client sends it again, or gives it up.
     const safe = isRefused ? [] : copies;
     this.#unconfirmed.push({ copies: safe, position: messages.position });
-    messages.awaitDurable(this);
+    messages.awaitSafe(this, "disk", messages.position);
   }
 
   #tell(message: LimitedMessage, queue: Queue, isRefused: boolean): LimitedCopy {
@@ -120,11 +120,14 @@ export class LimitsClient implements ConsumerSink, DurableWaiter {
     return copy;
   }
 
-  onDurable(durablePosition: number): void {
-    while ((this.#unconfirmed[0]?.position ?? none) <= durablePosition) {
+  onSafer(): void {
+    const { messages } = this.#host;
+    const safePosition = messages.safePosition("disk");
+    while ((this.#unconfirmed[0]?.position ?? none) <= safePosition) {
       for (const copy of this.#unconfirmed.shift()!.copies) copy.isSafe = true;
     }
-    if (this.#unconfirmed.length > 0) this.#host.messages.awaitDurable(this);
+    const last = this.#unconfirmed.at(-1);
+    if (last !== undefined) messages.awaitSafe(this, "disk", last.position);
   }
 
   // Consuming

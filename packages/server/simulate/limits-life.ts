@@ -14,13 +14,7 @@ import {
   Viewed,
 } from "@haremq/broker";
 import { type SeededRandom, VirtualClock } from "@haremq/kernel";
-import {
-  type ConfirmLevel,
-  DataDirectory,
-  type FaultyDisk,
-  type LogSizes,
-  noLock,
-} from "@haremq/store";
+import { DataDirectory, type FaultyDisk, type LogSizes, noLock } from "@haremq/store";
 import { argumentsOf, isBounded, type LimitedQueue } from "./limited-queue.ts";
 import { LimitsClient, type LimitsHost, sightingOf } from "./limits-client.ts";
 import type { LimitsModel, Sighting } from "./limits-model.ts";
@@ -31,7 +25,6 @@ export interface LimitsLifeOptions {
   readonly disk: FaultyDisk;
   readonly metadata: SimulatedMetadata;
   readonly random: SeededRandom;
-  readonly confirmLevel: ConfirmLevel;
   readonly logSizes: LogSizes;
   readonly memoryBytes: number;
   readonly queues: readonly LimitedQueue[];
@@ -72,7 +65,7 @@ export class LimitsLife implements LimitsHost {
 
   /** Rejects with a DiskError if the disk does not let it. */
   async open(): Promise<void> {
-    const { disk, metadata, confirmLevel, memoryBytes, logSizes, random } = this.#options;
+    const { disk, metadata, memoryBytes, logSizes, random } = this.#options;
     await DataDirectory.open({ disk, random, path: dataDirectory, lock: noLock });
     const log = silent;
     const data = await BrokerData.open({
@@ -80,7 +73,6 @@ export class LimitsLife implements LimitsHost {
       metadata,
       directory: dataDirectory,
       clock: this.clock,
-      confirmLevel,
       memoryBytes,
       logSizes,
       log,

@@ -157,14 +157,12 @@ export class LimitsModel {
         const copy = this.see(sighting, queue, wallMs);
         const name = nameOf(copy);
         const other = present.get(copy);
-        // What is transient may have passed through a queue that nothing is stored for.
-        const isOnce = other === undefined || !copy.isPersistent;
-        demand(isOnce, () => `${name} is in ${queue.name} and in ${other?.name}`);
+        demand(other === undefined, () => `${name} is in ${queue.name} and in ${other?.name}`);
         const isDurable = copy.isPersistent || queue.isQuorum;
         demand(isDurable, () => `${name} is transient and is back`);
         demand(!copy.isNoted, () => `${name} was settled and is back`);
         const { restedAt } = copy;
-        const isOn = queue.rank >= restedAt.rank || !copy.isPersistent;
+        const isOn = queue.rank >= restedAt.rank;
         demand(isOn, () => `${name} is back in ${queue.name}, and was in ${restedAt.name}`);
         present.set(copy, queue);
         this.#accept(copy, queue, sighting.isRedelivered, wallMs);

@@ -8,7 +8,7 @@
 
 import { SeededRandom } from "@haremq/kernel";
 import { DiskError, type DiskOperation, FaultyDisk, SeededScheduler } from "@haremq/store";
-import { argumentsOf, drawQueues, type LimitedQueue } from "./limited-queue.ts";
+import { argumentsOf, drawQueues, keepsTransient, type LimitedQueue } from "./limited-queue.ts";
 import type { LimitedMessage, LimitsClient, Settlement } from "./limits-client.ts";
 import { LimitsLife } from "./limits-life.ts";
 import { LimitsModel, nameOf } from "./limits-model.ts";
@@ -39,7 +39,6 @@ class LimitsSimulation {
   readonly #memoryBytes: number;
   readonly #faultsInThousand: number;
   readonly #hasTransient: boolean;
-  readonly #confirmLevel: "disk" | "os";
   #disk: FaultyDisk;
   #metadata: SimulatedMetadata;
   #life!: LimitsLife;
@@ -65,7 +64,6 @@ class LimitsSimulation {
     this.#memoryBytes = random.pick([2, 5, 1000]) * this.#segmentBytes;
     this.#faultsInThousand = random.pick([0, 0, 20, 50]);
     this.#hasTransient = random.below(3) === 0;
-    this.#confirmLevel = random.below(6) === 0 ? "os" : "disk";
     this.#disk.faults.onFault = (operation, path) => {
       if (operation === "sync" && path.endsWith(".ack")) this.#model.onFailedSync();
     };
@@ -114,7 +112,7 @@ class LimitsSimulation {
     for (let i = 0; i < count; i++) {
       const some = this.#queues.filter(() => this.#random.below(4) === 0);
       const queues = some.length > 0 ? some : [this.#random.pick(this.#queues)];
-      const message = this.#drawMessage();
+      const message = this.#drawMessage(queues.every(keepsTransient));
       const { id, priority, expirationMs, isPersistent } = message;
       const kind = `${isPersistent ? "" : "transient, "}priority ${priority}`;
       const names = queues.map(({ name }) => name);
@@ -126,14 +124,15 @@ class LimitsSimulation {
     }
   }
 
-  #drawMessage(): LimitedMessage {
+  #drawMessage(mayBeTransient: boolean): LimitedMessage {
     const isLarge = this.#random.below(60) === 0;
+    const isTransient = mayBeTransient && this.#hasTransient && this.#random.below(4) === 0;
     return {
       id: ++this.#messages,
       exchange: "",
       routingKey: "k",
       length: isLarge ? this.#segmentBytes : this.#random.below(this.#random.pick([1, 40, 300])),
-      isPersistent: !this.#hasTransient || this.#random.below(4) > 0,
+      isPersistent: !isTransient,
       priority: this.#random.pick([0, 0, 1, 4, 5, 9, 200]),
       expirationMs: this.#random.pick([undefined, undefined, undefined, 0, 30, 900]),
     };
@@ -199,7 +198,6 @@ class LimitsSimulation {
       ["open", "read"],
       ["remove", "syncDirectory"],
     ]);
-    if (this.#confirmLevel === "os" && operations.includes("sync")) return;
     this.#faults++;
     this.#isTroubled = true;
     const fault = this.#random.pick(["EIO", "ENOSPC"]);
@@ -209,7 +207,7 @@ class LimitsSimulation {
 
   async #crash(): Promise<void> {
     await this.#pump(this.#random.below(10));
-    const powerLoss = this.#confirmLevel === "disk" && this.#random.below(2) === 0;
+    const powerLoss = this.#random.below(2) === 0;
     await this.#die(powerLoss);
     await this.#begin();
   }
@@ -234,7 +232,7 @@ class LimitsSimulation {
     this.#model.onRest();
     const had = new Map(this.#queues.map((each) => [each, this.#life.queue(each).readyCount]));
     await this.#pumped(this.#life.broker.close());
-    const powerLoss = this.#confirmLevel === "disk" && this.#random.below(3) === 0;
+    const powerLoss = this.#random.below(3) === 0;
     await this.#die(powerLoss);
     await this.#begin();
     // Over a power loss what was settled may be back.
@@ -257,7 +255,6 @@ class LimitsSimulation {
         disk: this.#disk,
         metadata: this.#metadata,
         random: this.#random,
-        confirmLevel: this.#confirmLevel,
         logSizes: { segmentBytes, transientSegmentBytes: 1024, roundBytes: segmentBytes / 2 },
         memoryBytes: this.#memoryBytes,
         queues: this.#queues,

@@ -84,7 +84,7 @@ for (const overflow of ["drop-head", "reject-publish-dlx"]) {
     const declare = (args: Record<string, unknown>) =>
       create(queueSpec({ arguments: FieldTable.from(args) }), messages, host);
     const queues = [declare({ "x-max-length": 0, "x-overflow": overflow }), declare({})];
-    distribute(messages, queues, plainMessage("a"));
+    distribute(messages, queues, plainMessage("a"), "disk");
     assert.equal(messages.liveMessages, 1);
     const view = new MessageView();
     assert.ok(queues[1]!.get(true, view));
