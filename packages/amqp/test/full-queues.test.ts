@@ -69,3 +69,23 @@ test("dead letters do not go in a circle, and the log says so once", async () =>
     assert.equal(said.length, 1);
   });
 });
+
+test("a circle of more queues than a message remembers ends, too", async () => {
+  await withBroker(async (broker) => {
+    const connection = await broker.open();
+    const count = 300;
+    for (let i = 0; i < count; i++) {
+      const next = `q${(i + 1) % count}`;
+      const table = {
+        "x-max-length": 0,
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": next,
+      };
+      connection.send(1, "queue.declare", { queue: `q${i}`, ...args(table) });
+    }
+    connection.sendBytes(publication("q0", "x"));
+    await roundTrip(connection);
+    await turnsUntil(() => broker.broker.messages.liveMessages === 0);
+    assert.equal(broker.broker.messages.liveMessages, 0);
+  });
+});

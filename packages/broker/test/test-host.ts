@@ -21,11 +21,11 @@ export class TestHost implements QueueHost {
     if (messages !== undefined) messages.nowMs = this.clock.wallMs();
   }
 
-  moveDeadLetter({ queue, view, handle, reason, mustArrive }: DeadLetter): boolean {
+  moveDeadLetter({ view, handle, reason, mustArrive }: DeadLetter): boolean {
     if (mustArrive && !this.canMove) return false;
     this.deadLetters.push(`${reason}:${plainText(view)}`);
     this.#messages?.release(handle);
-    return !queue.deleted;
+    return true;
   }
 
   expire(queue: Queue): void {

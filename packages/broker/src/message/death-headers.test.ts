@@ -76,6 +76,15 @@ test("a message remembers so many kinds of deaths, and no more", () => {
   assert.equal(entries.type === "A" && entries.value.length, 256);
 });
 
+test("who has died in so many queues by itself goes no further", () => {
+  const expired = (count: number): FieldTable =>
+    headersAfter(
+      ...Array.from({ length: count }, (_, i) => death({ queue: `q${i}`, reason: "expired" })),
+    );
+  assert.equal(isCycle(expired(255), "another"), false);
+  assert.equal(isCycle(expired(256), "another"), true);
+});
+
 test("a queue that the message was in closes a cycle, unless it was rejected since", () => {
   const expired = (queue: string): Death => death({ queue, reason: "expired" });
   const round = headersAfter(expired("a"), expired("b"));

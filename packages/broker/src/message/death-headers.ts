@@ -51,14 +51,15 @@ export function noteDeath(properties: Properties, death: Death): void {
 
 /**
  * Whether a message that has died like that has been in this queue before, and nobody has rejected
- * it since: it would go round for ever.
+ * it since: it would go round for ever. So may one that has died in more queues than it remembers.
  */
 export function isCycle(headers: FieldTable, queue: string): boolean {
-  for (const death of deathsIn(headers)) {
+  const deaths = deathsIn(headers);
+  for (const death of deaths) {
     if (fieldText(death.get("reason")) === "rejected") return false;
     if (fieldText(death.get("queue")) === queue) return true;
   }
-  return false;
+  return deaths.length >= deathsMax;
 }
 
 function deathsIn(headers: FieldTable): FieldTable[] {

@@ -80,6 +80,8 @@ export class ClassicQueue implements OutboxOwner {
   /** Rejected messages that are tried again after a while. */
   #retries: RetrySchedule | undefined;
   #retryTurn = 0;
+  /** How often messages have been tried again, by sequence number. */
+  readonly #attempts = new Map<number, number>();
   /** How often messages have come back, by sequence number, if that matters. */
   #returns: Map<number, number> | undefined;
   /** What no second message may have, if the queue is to know duplicates. */
@@ -125,6 +127,10 @@ export class ClassicQueue implements OutboxOwner {
     return this.#backlog.length;
   }
 
+  get waitingCount(): number {
+    return (this.#retries?.length ?? 0) + (this.#outbox?.length ?? 0);
+  }
+
   get unsettledCount(): number {
     return this.#unsettled;
   }
@@ -159,7 +165,9 @@ export class ClassicQueue implements OutboxOwner {
   isFull(bodyBytes: number): boolean {
     if (!this.#isGoverned || this.settings.overflow === "drop-head") return false;
     const { lengthMax, bytesMax } = this.settings;
-    return this.#backlog.length + 1 > lengthMax || this.#backlog.bodyBytes + bodyBytes > bytesMax;
+    // What cannot move on yet takes its place.
+    const length = this.#backlog.length + (this.#outbox?.length ?? 0);
+    return length + 1 > lengthMax || this.#backlog.bodyBytes + bodyBytes > bytesMax;
   }
 
   publish(view: MessageView): boolean {
@@ -191,7 +199,10 @@ export class ClassicQueue implements OutboxOwner {
       sequence = backlog.push(handle, terms, fact);
     }
     this.#expiry.note(sequence);
-    if (message.returns > 0) this.#returns?.set(sequence, message.returns);
+    if (message.returns > 0) {
+      this.#returns?.set(sequence, message.returns);
+      if (this.settings.retry !== undefined) this.#attempts.set(sequence, message.returns);
+    }
     this.#keys?.noteUnread(sequence, handle);
     if (this.#isGoverned) this.#expiry.arm();
   }
@@ -327,7 +338,7 @@ export class ClassicQueue implements OutboxOwner {
     this.#idle.stop();
     this.#expiry.stop();
     this.#consumers.cancelAll();
-    this.#outbox?.dropAll();
+    this.#outbox?.finish();
     const dropped = this.purge();
     this.#keys?.clear();
     return dropped;
@@ -391,6 +402,7 @@ export class ClassicQueue implements OutboxOwner {
   #forget(sequence: number): void {
     this.#backlog.settled(sequence);
     this.#returns?.delete(sequence);
+    if (this.#attempts.size > 0) this.#attempts.delete(sequence);
     this.#keys?.forget(sequence);
   }
 
@@ -596,9 +608,10 @@ export class ClassicQueue implements OutboxOwner {
   /** Puts a rejected message aside for a later attempt; false if it has had all it gets. */
   #retriesLater(handle: number, sequence: number): boolean {
     const retry = this.settings.retry!;
-    const attempt = (this.#returns!.get(sequence) ?? 0) + 1;
+    const attempt = (this.#attempts.get(sequence) ?? 0) + 1;
     if (attempt > retry.attempts || this.deleted) return false;
-    this.#returns!.set(sequence, attempt);
+    this.#attempts.set(sequence, attempt);
+    this.#returns!.set(sequence, (this.#returns!.get(sequence) ?? 0) + 1);
     if (this.storeNumber !== 0) this.#messages.noteReturned(handle, this.storeNumber);
     this.#retries ??= new RetrySchedule(
       this.#host.clock,

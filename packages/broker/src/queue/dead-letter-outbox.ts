@@ -37,6 +37,7 @@ export class DeadLetterOutbox {
   readonly #view = new MessageView();
   #isScheduled = false;
   #retry: Timer | undefined;
+  #isFinishing = false;
 
   constructor(queue: OutboxOwner, host: QueueHost, messages: MessageStore) {
     this.#queue = queue;
@@ -57,12 +58,13 @@ export class DeadLetterOutbox {
     queueMicrotask(() => this.#move());
   }
 
-  /** Settles everything that has not moved: the queue is gone. */
-  dropAll(): void {
-    this.#retry?.cancel();
+  /** The queue is gone. What has died before still moves, and is dropped if it cannot. */
+  finish(): void {
+    this.#isFinishing = true;
+    if (this.#retry === undefined) return;
+    this.#retry.cancel();
     this.#retry = undefined;
-    while (this.#handles.length > 0) this.#queue.drop(this.#handles.shift());
-    this.#reasons.clear();
+    this.#move();
   }
 
   #move(): void {
@@ -81,6 +83,12 @@ export class DeadLetterOutbox {
       }
       if (viewed === Viewed.Damaged) this.#queue.drop(handle);
       else if (!this.#moveOne(handle)) {
+        if (this.#isFinishing) {
+          this.#queue.drop(handle);
+          handles.shift();
+          this.#reasons.shift();
+          continue;
+        }
         this.#goOnIn(retryMs);
         return;
       }

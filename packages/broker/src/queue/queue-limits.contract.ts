@@ -325,6 +325,29 @@ function deadLetterContract(check: LimitTest): void {
     },
   );
 
+  check("what has died before its queue ends still moves", dlx, async (rig) => {
+    const bodies = Array.from({ length: 1000 }, (_, i) => `${i}`);
+    rig.send(...bodies);
+    const pulled = bodies.map(() => rig.get()!);
+    for (const { handle, sequence } of pulled) rig.queue.reject(handle, sequence);
+    assert.equal(rig.queue.waitingCount, 1000);
+    rig.queue.close();
+    await rig.dead();
+    rig.pass(10);
+    assert.equal(await rig.dead(), bodies.map((body) => `rejected:${body}`).join(" "));
+  });
+
+  const atLeastOnce = { ...dlx, "x-dead-letter-strategy": "at-least-once" };
+  const full = { ...atLeastOnce, "x-max-length": 2, "x-overflow": "reject-publish" };
+  check("what cannot move takes a place", full, async (rig) => {
+    rig.host.canMove = false;
+    rig.sendFor(10, "a");
+    rig.pass(10);
+    await rig.dead();
+    assert.equal(rig.send("b"), true);
+    assert.equal(rig.send("c"), false);
+  });
+
   check(
     "a queue that ends lets go of what waits to move",
     { ...dlx, "x-dead-letter-strategy": "at-least-once" },
@@ -411,6 +434,15 @@ function retryContract(check: LimitTest): void {
     assert.equal(counts[0], 0);
     assert.ok(new Set(counts).size >= 3, counts.join());
     assert.equal(counts[3], 4);
+  });
+
+  check("what is given back is not an attempt", retries, (rig) => {
+    rig.send("a");
+    for (let i = 0; i < 5; i++) rig.requeue(rig.get()!);
+    rejectFirst(rig);
+    assert.equal(rig.queue.waitingCount, 1);
+    rig.pass(100);
+    assert.equal(rig.drain(), "a");
   });
 
   check("a policy can ask for it", {}, (rig) => {

@@ -85,6 +85,8 @@ export interface Queue {
 
   /** Messages waiting for a consumer. */
   readonly readyCount: number;
+  /** Messages that wait to be tried again, or to move to where dead letters go. */
+  readonly waitingCount: number;
   /** Messages delivered and not settled. */
   readonly unsettledCount: number;
   readonly consumerCount: number;

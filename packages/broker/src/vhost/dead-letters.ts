@@ -137,7 +137,7 @@ export class DeadLetters {
     const numbered = isPersistent ? keepers.filter(({ storeNumber }) => storeNumber !== 0) : [];
     const surviving = queues.filter((each) => survivesIn(each, isPersistent));
     const targets = numbered.length + surviving.length;
-    const isGroup = targets > 0 && source.storeNumber !== 0;
+    const isGroup = targets > 0 && source.storeNumber !== 0 && !source.deleted;
     if (isGroup && messages.isDurable) {
       const own = keepers.map(({ ownRecordBytes }) => ownRecordBytes).filter((bytes) => bytes > 0);
       const bytes = moved.storedBytes;

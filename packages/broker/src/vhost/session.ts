@@ -276,7 +276,8 @@ export class Session implements QueueOwner {
     this.#checkUnlocked(queue);
     // Like RabbitMQ a stream goes with its messages and consumers, whatever is asked for.
     if (!isStream(queue.arguments)) {
-      if (ifEmpty && queue.readyCount > 0) throw notEmpty(plain, this.vhost.name);
+      if (ifEmpty && queue.readyCount + queue.waitingCount > 0)
+        throw notEmpty(plain, this.vhost.name);
       if (ifUnused && queue.consumerCount > 0) throw inUse("queue", plain, this.vhost.name);
     }
     return this.#removeQueue(queue);

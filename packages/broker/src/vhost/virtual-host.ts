@@ -90,6 +90,7 @@ export class VirtualHost implements QueueHost {
   readonly #messages: MessageStore;
   readonly #streams: Streams;
   readonly #deadLetters: DeadLetters;
+  #isClosed = false;
   readonly #journal: TopologyJournal | undefined;
   readonly #features: ExchangeFeatures;
   readonly #policies: VirtualHostPolicies;
@@ -147,6 +148,10 @@ export class VirtualHost implements QueueHost {
   }
 
   moveDeadLetter(letter: DeadLetter): boolean {
+    if (this.#isClosed) {
+      this.#messages.release(letter.handle);
+      return true;
+    }
     const nowMs = this.clock.wallMs();
     this.#messages.nowMs = nowMs;
     return this.#deadLetters.move(letter, nowMs);
@@ -477,6 +482,7 @@ export class VirtualHost implements QueueHost {
    * their messages are left as they are, for the next start.
    */
   close(): void {
+    this.#isClosed = true;
     this.#features.stop();
     for (const queue of [...this.topology.queues()]) {
       if (queue.storeNumber === 0) this.#dropQueue(queue);

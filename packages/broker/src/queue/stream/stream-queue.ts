@@ -45,6 +45,7 @@ export class StreamQueue implements Queue, SafetyWaiter {
   readonly singleActiveConsumer = false;
   readonly storeNumber: number;
   readonly keepsRejected = false;
+  readonly waitingCount = 0;
   readonly keepsAll = true;
   readonly deliversCopies = true;
   deleted = false;
