@@ -315,6 +315,7 @@ export class StreamLog {
 
   // The end
 
+  /** Closes the file until there is something to write again; not while something is written. */
   async close(): Promise<void> {
     const writing = this.#writing;
     this.#writing = undefined;

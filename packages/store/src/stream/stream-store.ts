@@ -57,6 +57,7 @@ const nobody: StreamListener = {
 const spareBytesMax = 8 * 1024 * 1024;
 /** Enough to keep a disk busy. */
 const loadsMax = 16;
+const recoveriesMax = 16;
 const smallestSlabBytes = 8 * 1024;
 const middleSlabBytes = 64 * 1024;
 
@@ -98,8 +99,19 @@ export class StreamStore {
       if (!streams.has(file.stream)) await disk.remove(join(directory, name));
       else if (file.kind === "chunks") store.#note(file.stream, file.firstOffset);
     }
-    for (const [stream, segments] of store.#found) await store.#recover(stream, segments);
+    await store.#recoverAll();
     return store;
+  }
+
+  /** Several at a time: most of it is waiting for the disk. */
+  async #recoverAll(): Promise<void> {
+    const left = [...this.#found];
+    const work = async (): Promise<void> => {
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        await this.#recover(...next);
+      }
+    };
+    await Promise.all(Array.from({ length: recoveriesMax }, work));
   }
 
   #note(stream: number, firstOffset: number): void {

@@ -96,6 +96,8 @@ export class StreamWriter {
         return;
       }
     }
+    // Streams may be many, and files that may be open are not.
+    if (!this.#log.hasUnwritten) await this.#log.close();
     await this.#retain();
   }
 

@@ -121,7 +121,7 @@ export class Streams {
 
   /** Writes what may be written, and closes all files. */
   async close(): Promise<void> {
-    for (const queue of this.#open) await queue.shutDown();
+    await Promise.all(Array.from(this.#open, (queue) => queue.shutDown()));
     await Promise.all(this.#removals);
     await this.offsets.close();
   }
