@@ -248,6 +248,7 @@ export class StreamConsumers implements StalledQueue {
 
   /** A delivery with this handle was acknowledged, or rejected for good. */
   noteSettled(handle: number, offset: number): void {
+    if (this.#tracked.size === 0) return;
     const cursor = this.#tracked.get(handle);
     if (cursor === undefined) return;
     const tracker = cursor.tracker!;
