@@ -1,9 +1,8 @@
 /**
  * The clients of the kill simulator, all at work until the broker is gone: publishers with
  * confirms, consumers that acknowledge one by one and many at a time, one with transactions, one
- * that rejects everything, so that it is dead-lettered, one that declares and deletes queues, and
- * one that beats the time. Each tells the world what it does
- * and is told.
+ * that rejects everything, so that it is dead-lettered, one that declares and deletes queues, those
+ * of a stream, and one that beats the time. Each tells the world what it does and is told.
  */
 
 import { type Channel, type Connection, connect, type Delivery } from "@haremq/client";
@@ -36,7 +35,7 @@ const deadNumber = 7;
 const toDead = { "x-dead-letter-exchange": "", "x-dead-letter-routing-key": "dead" };
 
 /** Declares what has to be there before anything else. */
-export async function declareFixtures(url: string): Promise<void> {
+export async function declareFixtures(url: string, world: KillWorld): Promise<void> {
   const connection = await connect(url);
   const channel = await connection.openChannel();
   await channel.exchangeDeclare("copies", "fanout", { durable: true });
@@ -45,6 +44,7 @@ export async function declareFixtures(url: string): Promise<void> {
     await channel.queueDeclare(queue, { durable: true, ...(isPoison && { arguments: toDead }) });
   }
   for (const queue of ["copy-1", "copy-2"]) await channel.queueBind(queue, "copies");
+  await world.stream.declare(channel);
   await connection.close();
 }
 
@@ -73,7 +73,7 @@ export class KillLoad {
       return channel;
     };
     const channels: Channel[] = [];
-    for (let count = 0; count < publishers.length + 8; count++) channels.push(await open());
+    for (let count = 0; count < publishers.length + 11; count++) channels.push(await open());
     const next = (): Channel => channels.pop()!;
     for (const publisher of publishers) this.#run(this.#publish(next(), publisher));
     this.#run(this.#consume(next(), "work", 1));
@@ -84,6 +84,11 @@ export class KillLoad {
     this.#run(this.#transact(next()));
     this.#run(this.#declare(next()));
     this.#run(this.#beat(next()));
+    const { stream } = this.#world;
+    const onBroken = (error: unknown): void => this.onBroken(error);
+    this.#run(stream.publish(next(), this.#random, this.#onProgress));
+    this.#run(stream.follow(next(), onBroken));
+    this.#run(stream.followOn(next(), onBroken));
   }
 
   /** Resolves when the broker is gone and everything that it had sent is read. */

@@ -44,7 +44,7 @@ export async function simulateKills(options: KillOptions): Promise<KillReport> {
   let kills = 0;
   let server = start(directory, random);
   try {
-    await declareFixtures(await server.url);
+    await declareFixtures(await server.url, world);
     for (let round = 1; round <= rounds; round++) {
       await workAndKill(server, await server.url, world, random);
       kills++;
@@ -55,12 +55,13 @@ export async function simulateKills(options: KillOptions): Promise<KillReport> {
       }
       server = start(directory, random);
       await checkBroker(await server.url, world);
+      await world.stream.check(await server.url);
       const complaints = server.errors;
       demand(complaints.length === 0, () => `the broker complains:\n${complaints.join("\n")}`);
-      const { confirmed, acknowledged, committed, moved } = world;
+      const { confirmed, acknowledged, committed, moved, stream } = world;
       trace(
         `round ${round}: ${confirmed} confirmed, ${acknowledged} acked, ${committed} tx, ` +
-          `${moved} dead letters so far`,
+          `${moved} dead letters, ${stream.confirmed} in a stream so far`,
       );
     }
     const { confirmed, acknowledged, committed, moved } = world;

@@ -9,6 +9,7 @@
  * can tell.
  */
 
+import { KillStream } from "./kill-stream.ts";
 import {
   MessageModel,
   type ModelMessage,
@@ -52,6 +53,7 @@ interface Moved {
 
 export class KillWorld {
   readonly model = new MessageModel();
+  readonly stream = new KillStream(() => this.newId());
   readonly #queues = new Map<string, ModelQueue>();
   readonly passing = new Map<string, { queue: Presence; binding: Presence }>();
   #ids = 0;

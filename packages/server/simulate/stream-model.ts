@@ -125,6 +125,16 @@ export class ModelStream {
     for (const message of this.#messages) message.isSafe = true;
   }
 
+  /** Forgets what has been removed for good, which is everything that no power loss brings back. */
+  forgetRemoved(): void {
+    const first = this.#seen.get(this.#firstOffset);
+    const at = this.#messages.findIndex(({ id }) => id === first);
+    for (const { id } of this.#messages.splice(0, Math.max(0, at))) this.#byId.delete(id);
+    for (const offset of this.#seen.keys()) {
+      if (offset < this.#firstOffset) this.#seen.delete(offset);
+    }
+  }
+
   /** Everything is as safe as it will ever be. */
   onRest(): void {
     for (const message of this.#messages) message.isSafe = true;
