@@ -203,6 +203,7 @@ export class Broker {
       messages.giveTo((message) => queue.restore(message), this.clock.wallMs());
     }
     found.clear();
+    this.#streams.onRestored();
     for (const binding of journal.bindings()) {
       this.#vhosts.get(binding.vhost)?.restoreBinding(binding);
     }

@@ -100,6 +100,8 @@ export class StreamLife implements SafetyWaiter {
       data,
     });
     await broker.createVhost("/");
+    const alarm = this.errors.find((message) => /damaged/.test(message));
+    demand(alarm === undefined, () => `false alarm: ${alarm}`);
     this.session = broker.openSession(user, "/");
     this.#broker = broker;
   }

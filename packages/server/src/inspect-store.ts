@@ -32,10 +32,11 @@ export async function printInspection(
 }
 
 /** The report with the maps as objects; its form is documented and only ever grows. */
-export function jsonOf({ metadata, log, ...report }: StoreReport): object {
+export function jsonOf({ metadata, log, streams, ...report }: StoreReport): object {
   const { messages: _countedByQueue, damage: _reportedAbove, ...rest } = log;
   return {
     ...report,
+    streams: streams.map(({ lastPlace: _, cut: __, damage: ___, ...stream }) => stream),
     isSound: report.damage.length === 0,
     metadata: metadata && { ...metadata, entries: Object.fromEntries(metadata.entries) },
     log: rest,
@@ -43,7 +44,8 @@ export function jsonOf({ metadata, log, ...report }: StoreReport): object {
 }
 
 export function textOf(report: StoreReport): string {
-  const { log, metadata, queues, damage, spaceAmplification } = report;
+  const { log, metadata, queues, streams, damage, spaceAmplification } = report;
+  const lost = streams.reduce((sum, { lostMessages }) => sum + lostMessages, log.lostRecords);
   const lines = [
     `data directory   ${report.path}`,
     `format           ${report.format}`,
@@ -57,6 +59,7 @@ export function textOf(report: StoreReport): string {
       }),
     ),
     "",
+    ...(streams.length === 0 ? [] : [...streamTable(streams), ""]),
     ...table(
       [
         "segment",
@@ -85,10 +88,18 @@ export function textOf(report: StoreReport): string {
     `amplification    ${spaceAmplification === undefined ? "-" : spaceAmplification.toFixed(2)}`,
     `quarantine       ${log.quarantined.length} files`,
     "",
-    ...(damage.length === 0 ? ["sound"] : [`damaged: ${log.lostRecords} messages are lost`]),
+    ...(damage.length === 0 ? ["sound"] : [`damaged: ${lost} messages are lost`]),
     ...damage.map((text) => `  ${text}`),
   ];
   return `${lines.join("\n")}\n`;
+}
+
+function streamTable(streams: StoreReport["streams"]): string[] {
+  const rows = streams.map((stream) => {
+    const { number, segments, bytes, firstOffset, endOffset, lostMessages } = stream;
+    return [number, segments, bytes, firstOffset, endOffset, lostMessages];
+  });
+  return table(["stream", "segments", "bytes", "first offset", "end offset", "lost"], rows);
 }
 
 function describe({ file, entries }: NonNullable<StoreReport["metadata"]>): string {

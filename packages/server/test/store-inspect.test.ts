@@ -154,6 +154,38 @@ describe("haremq store inspect", () => {
     assert.match(found[0] ?? "", /damaged index/);
   });
 
+  it("tells what streams have, and finds what is damaged of it", async (t) => {
+    const broker = await DurableBroker.start(t);
+    for (const from of [0, 5]) {
+      await broker.confirmed(async (channel) => {
+        await channel.queueDeclare("s", { durable: true, arguments: { "x-queue-type": "stream" } });
+        for (let i = from; i < from + 5; i++) channel.basicPublish("", "s", `${marker} ${i}`);
+      });
+      await broker.restart();
+    }
+    await broker.stop();
+    const { directory } = broker;
+    const before = everything(directory);
+    const { code, out } = await inspect(directory, true);
+    assert.equal(code, 0);
+    const { streams, queues } = JSON.parse(out);
+    const [{ number, bytes: _, ...stream }] = streams;
+    assert.deepEqual(stream, { segments: 1, firstOffset: 0, endOffset: 10, lostMessages: 0 });
+    assert.deepEqual(queues, [{ number, vhost: "/", name: "s", ready: 0, delivered: 0 }]);
+    assert.deepEqual(everything(directory), before);
+    const folder = join(directory, "streams");
+    const name = readdirSync(folder).find((each) => each.endsWith(".chunks"))!;
+    damage(join(folder, name), (content) => content.indexOf(`${marker} 3`));
+    const early = await inspect(directory);
+    assert.equal(early.code, 1);
+    assert.match(early.out, /damaged: 5 messages are lost/);
+    assert.match(early.out, new RegExp(`${name} is damaged in the chunk at 0`));
+    damage(join(folder, name), (content) => content.indexOf(`${marker} 8`));
+    const late = await inspect(directory);
+    assert.match(late.out, /damaged: 10 messages are lost/);
+    assert.match(late.out, /the end of stream \d+ is damaged/);
+  });
+
   it("takes an index that was never finished for no damage", async (t) => {
     const directory = await givenDirectory(t);
     const path = logFile(directory, /\.idx$/);

@@ -94,6 +94,39 @@ describe("a stream that cannot be read", () => {
     assert.deepEqual(await read(broker), numbered(0, 10));
   });
 
+  for (const [part, at] of [
+    ["records", 0.9],
+    ["head", 0.76],
+  ] as const) {
+    it(`never uses the offsets again of what is lost at its end: the ${part}`, async (t) => {
+      const { broker, publish } = await given(t);
+      for (const from of [0, 10, 20, 30]) {
+        await publish(from, from + 10);
+        await broker.pass(6000);
+      }
+      // Until the log has noted that it need not have them any more.
+      await broker.pass(1000);
+      await broker.pass(1000);
+      const [name] = await broker.disk.list("/data/streams");
+      const file = await broker.disk.open(`/data/streams/${name}`, "write");
+      await file.write(Buffer.from("rot"), 0, 3, Math.floor((await file.size()) * at));
+      await file.sync();
+      await file.close();
+      await broker.crash(false);
+      const channel = await broker.open();
+      await channel.confirmSelect();
+      await broker.passUntil(channel.publish("", "s", "new"));
+      const seen = await read(broker);
+      assert.deepEqual(seen.slice(0, -1), numbered(0, 30));
+      const [offset, body] = seen.at(-1)!.split(" ");
+      assert.equal(body, "new");
+      assert.ok(Number(offset) >= 40, offset);
+      await broker.pass(6000);
+      await broker.crash(true);
+      assert.deepEqual(await read(broker), seen);
+    });
+  }
+
   it("lacks what is damaged, and nothing else", async (t) => {
     const { broker, publish } = await given(t);
     for (const from of [0, 10, 20, 30]) {

@@ -15,6 +15,7 @@ import { Quarantine } from "../log/quarantine.ts";
 import { Recovery } from "../log/recovery.ts";
 import { type FoundSegment, findSegments } from "../log/recovery-files.ts";
 import type { Segment } from "../log/segment.ts";
+import type { LogPlace } from "../stream/stream-chunk.ts";
 import { ReadOnlyDisk } from "./read-only-disk.ts";
 import { checkIndexes, checkRecords, checkSidecar } from "./segment-check.ts";
 
@@ -50,12 +51,12 @@ export interface LogInspectionOptions {
   readonly disk: Disk;
   /** The one that a DurableLog is opened with. */
   readonly directory: string;
-  /** Whether there is a queue with this number. */
-  readonly hasQueue: (queue: number) => boolean;
+  /** Whether there is a queue with this number, and it has not taken what is there elsewhere. */
+  readonly isWanted: (queue: number, place: LogPlace) => boolean;
 }
 
 export async function inspectLog(options: LogInspectionOptions): Promise<LogReport> {
-  const { directory, hasQueue } = options;
+  const { directory, isWanted } = options;
   const disk = new ReadOnlyDisk(options.disk);
   const damage: string[] = [];
   const messages = new Map<number, { ready: number; delivered: number }>();
@@ -77,8 +78,9 @@ export async function inspectLog(options: LogInspectionOptions): Promise<LogRepo
     directory: join(directory, "quarantine"),
     onDamage: (text) => damage.push(text),
   });
-  const onMessage = (queue: number, _handle: number, wasDelivered: boolean) => {
-    if (!hasQueue(queue)) return false;
+  const onMessage = (queue: number, handle: number, wasDelivered: boolean) => {
+    const [segment, unit] = log.placeOf(handle);
+    if (!isWanted(queue, { segment, unit })) return false;
     const counts = messages.get(queue) ?? { ready: 0, delivered: 0 };
     messages.set(queue, counts);
     if (wasDelivered) counts.delivered++;

@@ -11,7 +11,9 @@ import { RealDisk } from "../disk/real-disk.ts";
 import { inspectMetadata, type MetadataReport } from "../metadata/lmdb-inspection.ts";
 import { MetadataError } from "../metadata/metadata-error.ts";
 import { prepareTopology, queueRecords } from "../metadata/topology-records.ts";
+import { beforeAllPlaces, isAfter } from "../stream/stream-chunk.ts";
 import { inspectLog, type LogReport } from "./log-inspection.ts";
+import { inspectStreams, type StreamReport } from "./stream-inspection.ts";
 
 export interface QueueReport {
   readonly number: number;
@@ -30,6 +32,8 @@ export interface StoreReport {
   /** Undefined if there is none yet, or it is damaged. */
   readonly metadata: MetadataReport | undefined;
   readonly queues: readonly QueueReport[];
+  /** What has been written of streams; what has not is in the log, as that of other queues. */
+  readonly streams: readonly StreamReport[];
   readonly log: LogReport;
   /** Bytes of the log's files for each byte that is wanted; undefined if nothing is. */
   readonly spaceAmplification: number | undefined;
@@ -60,8 +64,15 @@ export async function inspectStore(directory: string): Promise<StoreReport> {
   }
   // Without metadata nobody knows which queues there are, so that none may be taken for gone.
   const isKnown = damage.length === 0;
-  const hasQueue = (queue: number) => !isKnown || named.has(queue);
-  const log = await inspectLog({ disk, directory: join(path, "messages"), hasQueue });
+  const found = await inspectStreams(disk, join(path, "streams"));
+  const taken = new Map(found.map(({ number, lastPlace }) => [number, lastPlace]));
+  const log = await inspectLog({
+    disk,
+    directory: join(path, "messages"),
+    isWanted: (queue, place) =>
+      (!isKnown || named.has(queue)) && isAfter(place, taken.get(queue) ?? beforeAllPlaces),
+  });
+  const streams = found.map((each) => withEnd(each, log.messages.get(each.number)?.ready ?? 0));
   // Should a broker have started meanwhile, what was read means nothing.
   demandUnlocked(path);
   const numbers = new Set([...named.keys(), ...log.messages.keys()]);
@@ -75,8 +86,18 @@ export async function inspectStore(directory: string): Promise<StoreReport> {
       const { vhost, name } = named.get(number) ?? {};
       return { number, vhost, name, ready, delivered };
     }),
+    streams,
     log,
     spaceAmplification: log.liveBytes === 0 ? undefined : log.diskBytes / log.liveBytes,
-    damage: [...damage, ...log.damage],
+    damage: [...damage, ...streams.flatMap((stream) => stream.damage), ...log.damage],
   };
+}
+
+/** A write that was never finished is no damage if the log has the messages, as a start finds. */
+function withEnd(stream: StreamReport, ready: number): StreamReport {
+  const { cut, number } = stream;
+  const lost = cut === undefined ? 0 : (cut.count ?? 1) - ready;
+  if (lost <= 0) return stream;
+  const damage = [...stream.damage, `the end of stream ${number} is damaged`];
+  return { ...stream, damage, lostMessages: stream.lostMessages + lost };
 }

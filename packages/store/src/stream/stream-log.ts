@@ -19,6 +19,7 @@ import { DiskError, type DiskFile } from "../disk/disk.ts";
 import { createAnew } from "../log/log-directory.ts";
 import { beforeAllPlaces, chunkBytesFor, type LogPlace, StreamChunk } from "./stream-chunk.ts";
 import type { StreamReader } from "./stream-reader.ts";
+import type { StreamCut } from "./stream-recovery.ts";
 import type { StreamSegment } from "./stream-segment.ts";
 import type { StreamStore } from "./stream-store.ts";
 
@@ -28,6 +29,7 @@ export interface StreamLogOptions {
   readonly number: number;
   /** What was found of it, in order. */
   readonly segments: readonly StreamSegment[];
+  readonly cut: StreamCut | undefined;
 }
 
 /** What a stream may keep. */
@@ -44,6 +46,8 @@ interface Writing {
 export class StreamLog {
   readonly number: number;
   readonly #store: StreamStore;
+  /** What was cut off at the end when the stream was found. */
+  readonly cut: StreamCut | undefined;
   readonly segments: StreamSegment[];
   /** Bytes in files. */
   fileBytes = 0;
@@ -73,6 +77,7 @@ export class StreamLog {
     this.number = options.number;
     this.#store = options.store;
     this.segments = [...options.segments];
+    this.cut = options.cut;
     const last = this.segments.at(-1);
     this.endOffset = last?.endOffset ?? 0;
     this.memoryOffset = this.endOffset;
@@ -92,6 +97,15 @@ export class StreamLog {
   /** Where the message log has the last record that is in a file. */
   get lastPlace(): LogPlace {
     return this.segments.at(-1)?.place ?? beforeAllPlaces;
+  }
+
+  /**
+   * Nothing has been appended yet, and offsets before that one have been used for what is lost: the
+   * stream goes on there.
+   */
+  skipTo(offset: number): void {
+    this.endOffset = offset;
+    this.memoryOffset = offset;
   }
 
   // Appending
@@ -197,12 +211,13 @@ export class StreamLog {
 
   async #segmentFor(firstOffset: number): Promise<Writing> {
     const { disk, directory } = this.#store;
+    const last = this.segments.at(-1);
+    const goesOn = last?.endOffset === firstOffset && last.bytes < this.segmentBytes;
     if (this.#writing !== undefined) {
-      if (this.#writing.segment.bytes < this.segmentBytes) return this.#writing;
+      if (goesOn) return this.#writing;
       await this.#finish(this.#writing);
     }
-    const last = this.segments.at(-1);
-    if (last !== undefined && !last.isFull && last.bytes < this.segmentBytes) {
+    if (goesOn && !last.isFull) {
       const file = await disk.open(last.chunksPath, "write");
       this.#writing = { segment: last, file };
       return this.#writing;

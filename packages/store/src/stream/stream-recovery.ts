@@ -6,8 +6,9 @@
  */
 
 import { type Disk, DiskError, type DiskFile } from "../disk/disk.ts";
+import type { LogPlace } from "./stream-chunk.ts";
 import { indexHeadBytes, readSummary, type SegmentSummary } from "./stream-index.ts";
-import { scanChunks, scanUnsafeChunks } from "./stream-scan.ts";
+import { type ScannedTail, scanChunks, scanUnsafeChunks } from "./stream-scan.ts";
 import type { StreamSegment } from "./stream-segment.ts";
 
 /**
@@ -41,7 +42,25 @@ export interface UnsafeTail {
   readonly fileBytes: number;
   /** What lies behind may never have reached the disk. */
   readonly syncedTo: number;
+  /** What the file has behind its whole chunks. */
+  readonly cut: StreamCut | undefined;
 }
+
+/**
+ * What was cut off at the end of a stream. A write that was never finished leaves something like
+ * that, and then the message log has what is missing; damage does, too, and then it has not.
+ */
+export interface StreamCut {
+  /** The offset behind it; if its heads are not whole, one that has not been used. */
+  readonly endOffset: number;
+  /** How many records it had; undefined if its heads are not whole. */
+  readonly count: number | undefined;
+  /** Where the message log had the last of them. */
+  readonly place: LogPlace | undefined;
+}
+
+/** More records than a write can have had that was never finished. */
+const unknownRecords = 1_000_000;
 
 /** Takes the chunks of a segment that another one follows, which begins with `nextOffset`. */
 export async function takeChunks(
@@ -67,12 +86,27 @@ export async function takeLastChunks(
 ): Promise<UnsafeTail> {
   const file = await disk.open(segment.chunksPath, "read");
   try {
-    const { chunks, fileBytes } = await scanUnsafeChunks(file, stream, segment.firstOffset);
+    const scanned = await scanUnsafeChunks(file, stream, segment.firstOffset);
+    const { chunks, fileBytes } = scanned;
     for (const chunk of chunks) segment.addChunk(chunk);
-    return { fileBytes, syncedTo: chunks.at(-1)?.syncedTo ?? 0 };
+    return { fileBytes, syncedTo: chunks.at(-1)?.syncedTo ?? 0, cut: cutOf(segment, scanned) };
   } finally {
     await file.close();
   }
+}
+
+/** What a file has behind its whole chunks, which end there. */
+export function cutOf(
+  whole: { readonly endOffset: number; readonly bytes: number },
+  { torn, fileBytes }: ScannedTail,
+): StreamCut | undefined {
+  if (fileBytes <= whole.bytes) return undefined;
+  const last = torn.at(-1);
+  const from = whole.endOffset;
+  if (last === undefined) {
+    return { endOffset: from + unknownRecords, count: undefined, place: undefined };
+  }
+  return { endOffset: last.endOffset, count: last.endOffset - from, place: last.place };
 }
 
 /**

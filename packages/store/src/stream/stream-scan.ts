@@ -41,15 +41,35 @@ export async function scanChunks(
   return await new ChunkScan(file, stream).run(firstOffset, endOffset);
 }
 
+export interface ScannedTail extends ScannedChunks {
+  /** Chunks behind those, whose heads are whole and whose records are not, or may not be. */
+  readonly torn: readonly FoundChunk[];
+}
+
 /** The same; what was written behind the last sync that is known of must be whole. */
 export async function scanUnsafeChunks(
   file: DiskFile,
   stream: number,
   firstOffset: number,
-): Promise<ScannedChunks> {
+): Promise<ScannedTail> {
   const scan = new ChunkScan(file, stream);
   const { chunks, fileBytes } = await scan.run(firstOffset, Number.POSITIVE_INFINITY);
-  return { chunks: await scan.wholeOf(chunks), fileBytes };
+  const whole = await scan.wholeOf(chunks);
+  return { chunks: whole, torn: chunks.slice(whole.length), fileBytes };
+}
+
+/** Those of the chunks whose records are not what was written. */
+export async function verifyChunks(
+  file: DiskFile,
+  chunks: readonly FoundChunk[],
+): Promise<FoundChunk[]> {
+  const window = new FileWindow(file);
+  const damaged: FoundChunk[] = [];
+  for (const chunk of chunks) {
+    const word = await window.find(chunk.position, chunk.bytes);
+    if (word < 0 || !isChunkData(window.words, word)) damaged.push(chunk);
+  }
+  return damaged;
 }
 
 class ChunkScan {

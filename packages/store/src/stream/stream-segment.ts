@@ -31,6 +31,12 @@ export function parseSegmentFileName(name: string): SegmentFileName | undefined 
   return { stream: Number(match[1]), firstOffset: Number(match[2]), kind };
 }
 
+/** The names of a segment's files, but for what kind they are. */
+export function segmentFileStem(stream: number, firstOffset: number): string {
+  const number = String(stream).padStart(numberDigits, "0");
+  return `${number}-${String(firstOffset).padStart(offsetDigits, "0")}`;
+}
+
 export class StreamSegment {
   readonly firstOffset: number;
   readonly #disk: Disk;
@@ -64,8 +70,7 @@ export class StreamSegment {
     this.firstOffset = firstOffset;
     this.endOffset = firstOffset;
     this.#blockBytes = blockBytes;
-    const number = String(stream).padStart(numberDigits, "0");
-    this.#path = join(directory, `${number}-${String(firstOffset).padStart(offsetDigits, "0")}`);
+    this.#path = join(directory, segmentFileStem(stream, firstOffset));
   }
 
   get chunksPath(): string {

@@ -10,7 +10,13 @@ import type { Disk } from "../disk/disk.ts";
 import { SlabPool } from "../log/slab-pool.ts";
 import { ReadMemory } from "./read-memory.ts";
 import { StreamLog } from "./stream-log.ts";
-import { findSummary, makeSafe, takeChunks, takeLastChunks } from "./stream-recovery.ts";
+import {
+  findSummary,
+  makeSafe,
+  type StreamCut,
+  takeChunks,
+  takeLastChunks,
+} from "./stream-recovery.ts";
 import { parseSegmentFileName, StreamSegment } from "./stream-segment.ts";
 
 /** How large the pieces of streams are. Tests make them small. */
@@ -72,6 +78,7 @@ export class StreamStore {
   fileBytes = 0;
   /** What was found of each stream. */
   readonly #found = new Map<number, StreamSegment[]>();
+  readonly #cuts = new Map<number, StreamCut>();
 
   private constructor(options: StreamStoreOptions) {
     this.disk = options.disk;
@@ -142,6 +149,7 @@ export class StreamStore {
   async #scan(stream: number, segment: StreamSegment, next: number | undefined): Promise<void> {
     if (next === undefined) {
       const tail = await takeLastChunks(this.disk, segment, stream);
+      if (tail.cut !== undefined) this.#cuts.set(stream, tail.cut);
       if (segment.bytes > 0) await makeSafe(this.disk, segment, tail);
     } else {
       await takeChunks(this.disk, segment, stream, next);
@@ -171,7 +179,7 @@ export class StreamStore {
   log(stream: number): StreamLog {
     const segments = this.#found.get(stream) ?? [];
     this.#found.delete(stream);
-    return new StreamLog({ store: this, number: stream, segments });
+    return new StreamLog({ store: this, number: stream, segments, cut: this.#cuts.get(stream) });
   }
 
   /** Memory for a chunk of so many bytes. */

@@ -61,6 +61,8 @@ export class StreamQueue implements Queue, SafetyWaiter {
   /** When these have arrived. */
   readonly #backlogTimes = new FloatRing();
   #isTakingBacklog = false;
+  /** How many messages the log had of those that were cut off at the end of the files. */
+  #restoredOfCut = 0;
   /** Offsets, each visible once the log is durable up to the position beside it. */
   readonly #markOffsets = new FloatRing();
   readonly #markPositions = new FloatRing();
@@ -227,15 +229,33 @@ export class StreamQueue implements Queue, SafetyWaiter {
 
   restore({ handle, arrivedAtMs }: RestoredMessage): void {
     const messages = this.#messages;
-    if (!isAfter(messages.placeOf(handle), this.#log.lastPlace)) {
+    const place = messages.placeOf(handle);
+    if (!isAfter(place, this.#log.lastPlace)) {
       messages.settle(handle, this.storeNumber);
       return;
     }
+    const cutPlace = this.#log.cut?.place;
+    if (cutPlace === undefined || !isAfter(place, cutPlace)) this.#restoredOfCut++;
     this.#backlog.push(handle);
     this.#backlogTimes.push(arrivedAtMs);
     if (this.#isTakingBacklog) return;
     this.#isTakingBacklog = true;
     queueMicrotask(() => this.#takeBacklog());
+  }
+
+  /**
+   * Everything that was found has been given back. If the end of the files was cut off, and the log
+   * has not all of that, then it was not a write that was never finished.
+   */
+  onRestored(): void {
+    const { cut } = this.#log;
+    if (cut === undefined) return;
+    const lost = (cut.count ?? 1) - this.#restoredOfCut;
+    if (lost <= 0) return;
+    const count = cut.count === undefined ? "an unknown number of" : lost;
+    this.#log.store.noteDamage(`the newest ${count} messages of '${this.name}' are lost`);
+    this.#log.skipTo(cut.endOffset);
+    this.#consumers.show(cut.endOffset);
   }
 
   /** Appends what was found in the log, before anything that is published. */

@@ -57,6 +57,12 @@ export class Streams {
     return this.#queue(spec, await this.#store);
   }
 
+  /** All streams that were found at the start have got back what was found of them. */
+  onRestored(): void {
+    for (const queue of this.#open) queue.onRestored();
+    this.offsets.keepOnly(new Set(Array.from(this.#open, ({ storeNumber }) => storeNumber)));
+  }
+
   /** The queue of a stream that was found at the start. */
   restore(spec: QueueSpec): StreamQueue {
     return this.#queue(spec, this.#store as StreamStore);
