@@ -20,9 +20,33 @@ export interface NaiveConsumer {
   parked: boolean;
 }
 
+/** What a queue may be asked besides to keep messages; Infinity where there is no limit. */
+export interface NaiveTerms {
+  readonly ttlMs: number;
+  readonly lengthMax: number;
+  readonly bytesMax: number;
+  readonly overflow: "drop-head" | "reject-publish" | "reject-publish-dlx";
+  readonly priorityMax: number;
+  readonly deliveryLimit: number;
+  readonly expiresAnywhere: boolean;
+}
+
+export const noNaiveTerms: NaiveTerms = {
+  ttlMs: Number.POSITIVE_INFINITY,
+  lengthMax: Number.POSITIVE_INFINITY,
+  bytesMax: Number.POSITIVE_INFINITY,
+  overflow: "drop-head",
+  priorityMax: 0,
+  deliveryLimit: Number.POSITIVE_INFINITY,
+  expiresAnywhere: false,
+};
+
 export interface NaiveMessage {
   readonly body: string;
   readonly position: number;
+  readonly level: number;
+  readonly expiresAtMs: number;
+  returns: number;
   redelivered: boolean;
 }
 
@@ -46,21 +70,81 @@ export class NaiveQueue {
   counts = { published: 0, delivered: 0, redelivered: 0, acknowledged: 0 };
   /** Something was requeued, and may be taken only once the queue is told to serve. */
   awaitsServe = false;
+  /** "reason:body" of each message that has died, oldest first. */
+  deaths: string[] = [];
+  nowMs = 0;
   readonly #events: string[];
+  readonly #terms: NaiveTerms;
   #active: NaiveConsumer | undefined;
 
-  constructor(name: string, singleActiveConsumer: boolean, events: string[]) {
+  constructor(
+    name: string,
+    singleActiveConsumer: boolean,
+    events: string[],
+    terms: NaiveTerms = noNaiveTerms,
+  ) {
     this.name = name;
     this.singleActiveConsumer = singleActiveConsumer;
     this.#events = events;
+    this.#terms = terms;
   }
 
-  publish(body: string): void {
+  /** Returns false if it does not want the message. */
+  publish(body: string, priority = 0, expirationMs = Number.POSITIVE_INFINITY): boolean {
+    const { ttlMs, overflow, priorityMax } = this.#terms;
     const position = this.counts.published++;
-    this.ready.push({ body, position, redelivered: false });
+    if (overflow !== "drop-head" && this.#hasTooMany(body)) {
+      if (overflow === "reject-publish-dlx") this.deaths.push(`maxlen:${body}`);
+      return false;
+    }
+    const level = Math.min(priority, priorityMax);
+    const expiresAtMs = this.nowMs + Math.min(ttlMs, expirationMs);
+    const message = { body, position, level, expiresAtMs, returns: 0, redelivered: false };
+    this.#dropExpired();
     // If others stand before it, either nobody can take them, or they were requeued and it waits
-    // with them to be served.
-    if (this.ready.length === 1) this.serve();
+    // with them to be served. Whoever is there takes it, however short its time.
+    const consumer = this.ready.length === 0 ? this.#nextConsumer() : undefined;
+    if (consumer !== undefined) this.#deliver(message, consumer);
+    else this.#keep(message);
+    this.#dropTooMany();
+    return true;
+  }
+
+  /** Time passes. */
+  advance(ms: number): void {
+    this.nowMs += ms;
+    this.#dropExpired();
+  }
+
+  #keep(message: NaiveMessage): void {
+    this.ready.push(message);
+    this.ready.sort((a, b) => b.level - a.level || a.position - b.position);
+  }
+
+  #hasTooMany(next?: string): boolean {
+    const { lengthMax, bytesMax } = this.#terms;
+    const bodies = this.ready.map(({ body }) => body);
+    if (next !== undefined) bodies.push(next);
+    return bodies.length > lengthMax || bodies.join("").length > bytesMax;
+  }
+
+  #dropTooMany(): void {
+    if (this.#terms.overflow !== "drop-head") return;
+    while (this.ready.length > 0 && this.#hasTooMany()) this.#die("maxlen", this.ready.shift()!);
+  }
+
+  #dropExpired(): void {
+    const isOver = ({ expiresAtMs }: NaiveMessage): boolean => expiresAtMs <= this.nowMs;
+    while (this.ready.length > 0 && isOver(this.ready[0]!)) {
+      this.#die("expired", this.ready.shift()!);
+    }
+    if (!this.#terms.expiresAnywhere) return;
+    for (const message of this.ready.filter(isOver)) this.#die("expired", message);
+    this.ready = this.ready.filter((message) => !isOver(message));
+  }
+
+  #die(reason: string, { body }: NaiveMessage): void {
+    this.deaths.push(`${reason}:${body}`);
   }
 
   subscribe(consumer: NaiveConsumer): void {
@@ -94,7 +178,10 @@ export class NaiveQueue {
 
   serve(): void {
     this.awaitsServe = false;
-    while (this.ready.length > 0) {
+    this.#dropTooMany();
+    for (;;) {
+      this.#dropExpired();
+      if (this.ready.length === 0) return;
       const consumer = this.#nextConsumer();
       if (consumer === undefined) return;
       this.#deliver(this.ready.shift()!, consumer);
@@ -102,11 +189,13 @@ export class NaiveQueue {
   }
 
   get(noAck: boolean): NaiveMessage | undefined {
+    this.#dropExpired();
     const message = this.ready.shift();
     if (message !== undefined) {
       this.#noteDelivered(message);
       if (!noAck) this.unsettled.push({ message, consumer: null });
     }
+    this.#dropExpired();
     return message;
   }
 
@@ -118,11 +207,14 @@ export class NaiveQueue {
       consumer.sink.unsettled--;
     }
     if (settlement === "acknowledge") this.counts.acknowledged++;
-    if (settlement !== "requeue" || this.deleted) return;
-    message.redelivered = true;
+    if (this.deleted) return;
+    if (settlement === "reject") this.#die("rejected", message);
+    if (settlement !== "requeue") return;
     this.awaitsServe = true;
-    this.ready.push(message);
-    this.ready.sort((a, b) => a.position - b.position);
+    message.redelivered = true;
+    message.returns++;
+    if (message.returns > this.#terms.deliveryLimit) this.#die("delivery_limit", message);
+    else this.#keep(message);
   }
 
   purge(): number {

@@ -2,12 +2,13 @@
  * Every kind of queue against the naive one: random sequences of all verbs run on both, on two
  * queues that share a store and consumers' channels. After each step the same consumers have got
  * the same messages in the same order, all counts agree, the store holds what is alive and nothing
- * else, and no message waits while a consumer in turn could take it.
+ * else, and no message waits while a consumer in turn could take it. With limits, priorities and
+ * times the same messages have died, of the same causes, in the same order.
  */
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import { SeededRandom } from "@haremq/kernel";
+import { SeededRandom, VirtualClock } from "@haremq/kernel";
 import { FieldTable } from "@haremq/wire";
 import fc from "fast-check";
 import {
@@ -16,15 +17,18 @@ import {
   type NaiveDelivery,
   NaiveQueue,
   type NaiveSink,
+  type NaiveTerms,
+  noNaiveTerms,
 } from "../../test/naive-queue.ts";
 import { type QueueFactory, queueSpec } from "../../test/queue-rig.ts";
 import { testConsumer } from "../../test/recording-sink.ts";
-import { TestHost } from "../../test/test-host.ts";
-import { bodyText, textMessage } from "../../test/text-message.ts";
+import { plainMessage, plainText } from "../../test/text-message.ts";
 import type { Consumer, ConsumerSink } from "../consumer/consumer.ts";
 import { MessageStore } from "../message/message-store.ts";
+import { termsOf } from "../message/message-terms.ts";
 import { MessageView } from "../message/message-view.ts";
 import type { Queue } from "./queue.ts";
+import type { DeadLetter, QueueHost } from "./queue-host.ts";
 
 /** A delivery as the real queue made it. */
 interface RealDelivery {
@@ -46,6 +50,31 @@ interface ConsumerPair {
   readonly real: Consumer;
   readonly naive: NaiveConsumer;
   readonly queue: QueuePair;
+}
+
+/** Surroundings for all real queues: one clock, and the dead letters of each. */
+class ModelHost implements QueueHost {
+  readonly clock = new VirtualClock();
+  readonly #deaths = new Map<string, string[]>();
+  readonly #messages: MessageStore;
+
+  constructor(messages: MessageStore) {
+    this.#messages = messages;
+  }
+
+  moveDeadLetter({ queue, view, handle, reason }: DeadLetter): boolean {
+    const deaths = this.deathsIn(queue.name);
+    deaths.push(`${reason}:${plainText(view)}`);
+    this.#deaths.set(queue.name, deaths);
+    this.#messages.release(handle);
+    return true;
+  }
+
+  deathsIn(queue: string): string[] {
+    return this.#deaths.get(queue) ?? [];
+  }
+
+  expire(): void {}
 }
 
 /** The real side of a channel: writes down what its consumers see. */
@@ -74,7 +103,7 @@ class ChannelSink implements ConsumerSink {
     redelivered: boolean,
   ): void {
     const { queue } = consumer;
-    const body = bodyText(view);
+    const body = plainText(view);
     const star = redelivered ? "*" : "";
     this.#events.push(`${queue.name} sends ${consumer.tag} ${body}${star}`);
     if (consumer.noAck) return;
@@ -111,6 +140,7 @@ const verbs = {
   limit: 1,
   purge: 0.4,
   close: 0.4,
+  advance: 5,
 } as const;
 type Verb = keyof typeof verbs;
 
@@ -124,7 +154,9 @@ interface Step {
 
 class Comparison {
   readonly #createQueue: QueueFactory;
+  readonly #terms: NaiveTerms;
   readonly #messages = new MessageStore();
+  readonly #host = new ModelHost(this.#messages);
   readonly #events: string[] = [];
   readonly #naiveEvents: string[] = [];
   readonly #deliveries: RealDelivery[] = [];
@@ -137,15 +169,18 @@ class Comparison {
   #published = 0;
   #made = 0;
 
-  constructor(createQueue: QueueFactory, areSingle: readonly boolean[]) {
+  constructor(createQueue: QueueFactory, areSingle: readonly boolean[], terms: NaiveTerms) {
     this.#createQueue = createQueue;
+    this.#terms = terms;
     this.#sinks = [0, 1].map(() => new ChannelSink(this.#events, this.#deliveries));
     for (const isSingle of areSingle) this.#queues.push(this.#declare(isSingle));
   }
 
-  run(steps: Iterable<Step>): void {
+  async run(steps: Iterable<Step>): Promise<void> {
     for (const step of steps) {
       this.#take(step);
+      // Dead letters move at the end of the turn.
+      await Promise.resolve();
       this.#check();
     }
     this.#finish();
@@ -153,11 +188,12 @@ class Comparison {
 
   #declare(isSingle: boolean): QueuePair {
     const name = `q${++this.#made}`;
-    const args = FieldTable.from({ "x-single-active-consumer": isSingle });
-    return {
-      real: this.#createQueue(queueSpec({ name, arguments: args }), this.#messages, new TestHost()),
-      naive: new NaiveQueue(name, isSingle, this.#naiveEvents),
-    };
+    const single = { "x-single-active-consumer": isSingle };
+    const args = FieldTable.from({ ...single, ...argumentsFor(this.#terms) });
+    const naive = new NaiveQueue(name, isSingle, this.#naiveEvents, this.#terms);
+    naive.nowMs = this.#host.clock.wallMs();
+    const spec = queueSpec({ name, arguments: args });
+    return { real: this.#createQueue(spec, this.#messages, this.#host), naive };
   }
 
   #take({ verb, at, of }: Step): void {
@@ -171,6 +207,7 @@ class Comparison {
     else if (verb === "toggleRoom" || verb === "limit") this.#limit(verb, at, of);
     else if (verb === "purge") assert.equal(real.purge(), naive.purge());
     else if (verb === "close") this.#close(index, of);
+    else if (verb === "advance") this.#advance([1, 1, 5, 30, 200][of % 5]!);
     else if (verb === "serve") {
       real.serve();
       naive.serve();
@@ -181,11 +218,22 @@ class Comparison {
   #publish(queues: readonly QueuePair[], of: number): void {
     const number = ++this.#published;
     const body = `${number}${".".repeat(number % 97 === 0 ? 50_000 : of % 50)}`;
-    const view = textMessage(body);
+    const view = plainMessage(body);
+    const isPlain = this.#terms === noNaiveTerms;
+    const priority = isPlain ? 0 : (of * 7) % 11;
+    const expirationMs = isPlain ? undefined : [undefined, undefined, 0, 10, 100][(of * 3) % 5];
+    view.terms = termsOf(priority, expirationMs);
+    this.#messages.nowMs = this.#host.clock.wallMs();
     for (const { real, naive } of queues) {
-      real.publish(view);
-      naive.publish(body);
+      const isTaken = real.publish(view);
+      assert.equal(isTaken, naive.publish(body, priority, expirationMs), `${body} is taken`);
     }
+  }
+
+  #advance(ms: number): void {
+    this.#host.clock.advance(ms);
+    this.#messages.nowMs = this.#host.clock.wallMs();
+    for (const { naive } of this.#queues) naive.advance(ms);
   }
 
   #subscribe(queue: QueuePair, of: number): void {
@@ -221,7 +269,7 @@ class Comparison {
     assert.equal(pulled !== undefined, expected !== undefined, "whether there is a message");
     if (pulled === undefined || expected === undefined) return;
     const { handle, sequence, redelivered, remaining } = pulled;
-    const body = bodyText(this.#view);
+    const body = plainText(this.#view);
     assert.equal(body, expected.body);
     assert.equal(redelivered, expected.redelivered);
     assert.equal(remaining, naive.ready.length);
@@ -246,6 +294,12 @@ class Comparison {
       const at = (of + nth * 7) % this.#deliveries.length;
       const [delivery] = this.#deliveries.splice(at, 1);
       this.#settleOne(settlement, delivery!);
+    }
+    // Where time passes, nobody leaves what has come back without serving the queue.
+    if (settlement !== "requeue" || this.#terms === noNaiveTerms) return;
+    for (const { real, naive } of this.#queues) {
+      real.serve();
+      naive.serve();
     }
   }
 
@@ -291,6 +345,7 @@ class Comparison {
 
   #checkQueue({ real, naive }: QueuePair): void {
     assert.equal(real.deleted, naive.deleted);
+    if (this.#terms !== noNaiveTerms) this.#checkDeaths(naive);
     assert.equal(real.readyCount, naive.ready.length, `readyCount of ${naive.name}`);
     assert.equal(real.unsettledCount, naive.unsettled.length, `unsettledCount of ${naive.name}`);
     assert.equal(real.consumerCount, naive.consumers.length, `consumerCount of ${naive.name}`);
@@ -299,6 +354,14 @@ class Comparison {
       [...real.consumers()].map(({ tag }) => tag),
       naive.consumers.map(({ tag }) => tag),
     );
+  }
+
+  #checkDeaths({ name, deaths }: NaiveQueue): void {
+    const found = this.#host.deathsIn(name).splice(0);
+    const expected = deaths.splice(0);
+    // Those that have expired behind others go in the order of their times.
+    if (this.#terms.expiresAnywhere) for (const each of [found, expected]) each.sort();
+    assert.deepEqual(found, expected, `dead letters of ${name}`);
   }
 
   #forgetLeavers(): void {
@@ -323,9 +386,39 @@ const verbList = Object.entries(verbs).flatMap(([verb, weight]) =>
   Array.from({ length: weight * 5 }, () => verb as Verb),
 );
 
+/** As a client would ask for it, with somewhere to send dead letters. */
+function argumentsFor(terms: NaiveTerms): Record<string, unknown> {
+  if (terms === noNaiveTerms) return {};
+  const limits = {
+    "x-message-ttl": terms.ttlMs,
+    "x-max-length": terms.lengthMax,
+    "x-max-length-bytes": terms.bytesMax,
+    "x-delivery-limit": terms.deliveryLimit,
+  };
+  const finite = Object.entries(limits).filter(([, value]) => Number.isFinite(value));
+  return {
+    ...Object.fromEntries(finite),
+    "x-max-priority": terms.priorityMax,
+    "x-overflow": terms.overflow,
+    "x-expire-anywhere": terms.expiresAnywhere,
+    "x-dead-letter-exchange": "dlx",
+  };
+}
+
+const none = Number.POSITIVE_INFINITY;
+const someTerms: fc.Arbitrary<NaiveTerms> = fc.record({
+  ttlMs: fc.constantFrom(none, none, 0, 20, 150),
+  lengthMax: fc.constantFrom(none, none, 0, 1, 4, 15),
+  bytesMax: fc.constantFrom(none, none, none, 40, 200),
+  overflow: fc.constantFrom("drop-head", "drop-head", "reject-publish", "reject-publish-dlx"),
+  priorityMax: fc.constantFrom(0, 0, 2, 9),
+  deliveryLimit: fc.constantFrom(none, none, 0, 1, 3),
+  expiresAnywhere: fc.boolean(),
+});
+
 export function queueModelContract(kind: string, createQueue: QueueFactory): void {
   describe(`${kind} against the naive queue`, () => {
-    test("they do the same, whatever happens", () => {
+    test("they do the same, whatever happens and is asked of them", async () => {
       const step = fc.record({
         verb: fc.constantFrom(...verbList),
         at: fc.nat(1),
@@ -333,15 +426,16 @@ export function queueModelContract(kind: string, createQueue: QueueFactory): voi
       });
       const steps = fc.array(step, { maxLength: 300, size: "max" });
       const areSingle = fc.tuple(fc.boolean(), fc.boolean());
-      fc.assert(
-        fc.property(areSingle, steps, (areSingle, steps) => {
-          new Comparison(createQueue, areSingle).run(steps);
+      const terms = fc.oneof(fc.constant(noNaiveTerms), someTerms);
+      await fc.assert(
+        fc.asyncProperty(areSingle, terms, steps, async (areSingle, terms, steps) => {
+          await new Comparison(createQueue, areSingle, terms).run(steps);
         }),
-        { numRuns: 150 },
+        { numRuns: 300 },
       );
     });
 
-    test("they do the same for long", () => {
+    test("they do the same for long", async () => {
       const seed = Number(process.env.HAREMQ_SEED ?? Date.now());
       const random = new SeededRandom(seed);
       const steps = Array.from({ length: 8000 }, () => ({
@@ -350,7 +444,7 @@ export function queueModelContract(kind: string, createQueue: QueueFactory): voi
         of: random.below(10_000),
       }));
       try {
-        new Comparison(createQueue, [false, true]).run(steps);
+        await new Comparison(createQueue, [false, true], noNaiveTerms).run(steps);
       } catch (error) {
         const reason = error instanceof Error ? error.message : error;
         throw new Error(`HAREMQ_SEED=${seed} repeats this: ${reason}`, { cause: error });
