@@ -50,9 +50,9 @@ function describeArea(
   describe(name, { skip: skipWithoutOracle, concurrency }, () => {
     for (const scenario of scenarios) {
       const { exchangeType } = scenario.options;
-      const isUnknown = exchangeType !== undefined && !exchangeTypes.has(exchangeType);
-      const skip = isUnknown && `there is no ${exchangeType}`;
-      test(scenario.name, { skip }, () => check(`${name}: ${scenario.name}`, scenario));
+      // There is nothing to compare with where RabbitMQ does not know the type.
+      if (exchangeType !== undefined && !exchangeTypes.has(exchangeType)) continue;
+      test(scenario.name, () => check(`${name}: ${scenario.name}`, scenario));
     }
   });
 }
