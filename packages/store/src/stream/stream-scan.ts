@@ -20,6 +20,8 @@ import {
 import type { ChunkFacts } from "./stream-index.ts";
 
 const windowBytes = 256 * 1024;
+/** What is read for one head where chunks are so large that the next one is not near. */
+const headWindowBytes = 4096;
 
 export interface FoundChunk extends ChunkFacts {
   readonly position: number;
@@ -75,6 +77,8 @@ export async function verifyChunks(
 class ChunkScan {
   readonly #window: FileWindow;
   readonly #stream: number;
+  /** Of the chunk whose head was read last. */
+  #lastBytes = 0;
 
   constructor(file: DiskFile, stream: number) {
     this.#window = new FileWindow(file);
@@ -98,11 +102,14 @@ class ChunkScan {
   }
 
   async #readHead(position: number): Promise<FoundChunk | undefined> {
-    const word = await this.#window.find(position, chunkHeadBytes);
+    const isNextFar = this.#lastBytes > windowBytes / 8;
+    const aheadBytes = isNextFar ? headWindowBytes : windowBytes;
+    const word = await this.#window.find(position, chunkHeadBytes, aheadBytes);
     const { words } = this.#window;
     if (word < 0 || !isChunkHead(words, word, this.#stream)) return undefined;
     const firstOffset = chunkFirstOffset(words, word);
     const timestampMs = chunkTimestampMs(words, word);
+    this.#lastBytes = chunkBytes(words, word);
     return {
       position,
       firstOffset,
@@ -110,7 +117,7 @@ class ChunkScan {
       timestampMs,
       lastTimestampMs: timestampMs,
       place: chunkPlace(words, word),
-      bytes: chunkBytes(words, word),
+      bytes: this.#lastBytes,
       syncedTo: chunkSyncedTo(words, word),
     };
   }
@@ -147,22 +154,28 @@ class FileWindow {
   words = wordsOf(this.#bytes);
   #from = 0;
   #to = 0;
-  fileBytes = 0;
+  /** Known once something has been looked for. */
+  fileBytes = -1;
 
   constructor(file: DiskFile) {
     this.#file = file;
   }
 
-  /** The word of `words` that stands at this position with so many bytes behind it; or -1. */
-  async find(position: number, length: number): Promise<number> {
+  /**
+   * The word of `words` that stands at this position with so many bytes behind it; or -1. Reads so
+   * many bytes, if it has to.
+   */
+  async find(position: number, length: number, aheadBytes = windowBytes): Promise<number> {
     if (position < this.#from || position + length > this.#to) {
       if (length > this.#bytes.length) {
         this.#bytes = Buffer.allocUnsafeSlow(length);
         this.words = wordsOf(this.#bytes);
       }
-      this.fileBytes = await this.#file.size();
+      // Nobody writes to it meanwhile.
+      if (this.fileBytes < 0) this.fileBytes = await this.#file.size();
       this.#from = position;
-      this.#to = position + (await this.#file.read(this.#bytes, 0, this.#bytes.length, position));
+      const wanted = Math.min(this.#bytes.length, Math.max(length, aheadBytes));
+      this.#to = position + (await this.#file.read(this.#bytes, 0, wanted, position));
     }
     return position + length > this.#to ? -1 : (position - this.#from) >>> 2;
   }
