@@ -21,6 +21,21 @@ async function given(args: Record<string, unknown> = {}): Promise<StreamRig> {
   return rig;
 }
 
+it("is what it was declared as, and obeys a policy when it is given one", async () => {
+  const rig = await StreamRig.create({ "x-max-age": "7D" });
+  const { queue } = rig;
+  assert.deepEqual(
+    [queue.name, queue.durable, queue.autoDelete, queue.exclusiveOwner, queue.deleted],
+    ["q", true, false, null, false],
+  );
+  assert.equal(queue.arguments.get("x-max-age")?.type, "S");
+  assert.ok(queue.keepsAll && queue.deliversCopies);
+  assert.equal(queue.policy, noPolicy);
+  const policy = policyOf({ "max-age": "1D" });
+  queue.applyPolicy(policy);
+  assert.equal(queue.policy, policy);
+});
+
 describe("beginning to read", () => {
   const starts: readonly (readonly [unknown, string])[] = [
     ["first", all],
@@ -260,6 +275,18 @@ describe("stored offsets", () => {
     reader.settle("requeue", 1);
     reader.settle("acknowledge");
     assert.deepEqual([...rig.queue.storedOffsets], [["t", 0]]);
+  });
+
+  it("can be forgotten", async () => {
+    const rig = await given();
+    const reader = rig.consume(tracked(), { tag: "t" });
+    await rig.settle();
+    reader.settle("acknowledge", 0, 1, 2);
+    reader.end();
+    rig.queue.forgetOffset("t");
+    const again = rig.consume(tracked("last"), { tag: "t" });
+    await rig.settle();
+    assert.equal(again.seen, "9:j");
   });
 
   it("go with the stream", async () => {

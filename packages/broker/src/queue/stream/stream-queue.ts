@@ -143,6 +143,11 @@ export class StreamQueue implements Queue, SafetyWaiter {
     return this.#streams.offsets.all(this.#log.number);
   }
 
+  /** Consumers of that tag begin anew. */
+  forgetOffset(tag: string): void {
+    this.#streams.offsets.forget(this.#log.number, tag);
+  }
+
   applyPolicy(policy: EffectivePolicy): void {
     this.policy = policy;
     const { sizes } = this.#log.store;
